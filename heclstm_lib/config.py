@@ -1,0 +1,166 @@
+"""Profiles: frozen dataclasses read from YAML; an unknown key is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from heclstm_lib.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the reader makes of a data set: sequences [B, T, C, H, W] in [0, 1]."""
+
+    frames: int = 4
+    image_size: int = 28
+    colour: str = "rgb"  # "rgb" (C=3) or "gray" (C=1)
+    sequences: int | None = None  # generated (embedded set) or kept at most (real sets)
+    seed: int = 2021  # of the generator or of the subsample
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and switches of the ConvLSTM; both twins share one configuration."""
+
+    conv_channels: tuple[int, ...] = (8,)
+    kernel_size: int = 5
+    stride: int = 3
+    pool: int = 2
+    hidden: int = 16
+    gate_degree: int = 2
+    lstm: bool = True  # off: z_t = s_t
+    weighted_unit: bool = True  # off: z_t = h_t
+    voting: bool = True  # off: score of the last frame
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimisation; the seed fixes initialisation, order and augmentation."""
+
+    epochs: int = 60
+    polynomial_epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    range_penalty: float = 0.1
+    patience: int = 15
+    target_sensitivity: float = 0.9
+    augment: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class HEConfig:
+    """CKKS parameters; the modulus chain is [first, scale x levels, special]."""
+
+    poly_degree: int = 32768
+    scale_bits: int = 38
+    first_bits: int = 48
+    special_bits: int = 50
+    sequences: int = 8  # evaluated together in one set of ciphertexts
+    evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
+
+
+@dataclass(frozen=True)
+class DatasetStudy:
+    """One data set's way through the study."""
+
+    dataset: str
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    he: HEConfig = field(default_factory=HEConfig)
+    folds: tuple[int, ...] = (0,)
+    ablations: tuple[str, ...] = ()
+    bootstrap: int = 2000
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named set of data set studies."""
+
+    name: str
+    studies: tuple[DatasetStudy, ...]
+
+    def study(self, dataset: str) -> DatasetStudy:
+        """Return the study of one data set; ConfigError names those there are."""
+        for study in self.studies:
+            if study.dataset == dataset:
+                return study
+        known = ", ".join(study.dataset for study in self.studies)
+        raise ConfigError(f"profile '{self.name}' has no data set '{dataset}'; it has: {known}.")
+
+
+def build(cls: Any, raw: Any, where: str) -> Any:
+    """Build the frozen dataclass `cls` from a mapping, checking names and types."""
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{where}: expected a mapping for {cls.__name__}, got {raw!r}.")
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = sorted(set(raw) - set(fields))
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown key(s) {', '.join(unknown)} for {cls.__name__}. "
+            f"Known keys: {', '.join(fields)}."
+        )
+    hints = typing.get_type_hints(cls)
+    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in raw.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}.") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: expected a list, got {value!r}.")
+        return tuple(_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is types.UnionType:
+        return None if value is None else _convert(args[0], value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}.")
+    return value
+
+
+def list_profiles() -> list[str]:
+    """Names of the profiles shipped with the library."""
+    folder = resources.files("heclstm_lib") / "profiles"
+    return sorted(p.name[:-4] for p in folder.iterdir() if p.name.endswith(".yml"))
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Read a shipped profile by name, or any YAML file by path.
+
+    Raises ConfigError for an unknown profile, unreadable YAML, key or type.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in {".yml", ".yaml"}:
+        if name_or_path not in list_profiles():
+            raise ConfigError(
+                f"unknown profile '{name_or_path}'; shipped: {', '.join(list_profiles())}. "
+                "Give one of these names or the path of a .yml file."
+            )
+        path = Path(str(resources.files("heclstm_lib") / "profiles" / f"{name_or_path}.yml"))
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read profile {path}: {error}") from error
+    return build(Profile, raw, path.name)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The resolved configuration as plain JSON-ready values."""
+    return dataclasses.asdict(config)

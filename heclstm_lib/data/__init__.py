@@ -1,0 +1,1 @@
+"""From manifests to patient-split image sequences [B, T, C, H, W]."""

@@ -1,0 +1,51 @@
+"""Errors for users. Each message says what, got, expected, where, and what to do."""
+
+from __future__ import annotations
+
+
+class HeclstmError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(HeclstmError):
+    """A profile, option or notebook parameter is unknown or out of range."""
+
+
+class ManifestError(HeclstmError):
+    """A manifest does not satisfy the schema or contradicts itself."""
+
+
+class DataError(HeclstmError):
+    """A data set on disk is not what its manifest or its reader expects."""
+
+
+class IntegrityError(DataError):
+    """Bytes on disk do not match the manifest's size or sha256."""
+
+
+class LeakageError(DataError):
+    """A patient stands in more than one part of a split."""
+
+
+class TrainingError(HeclstmError):
+    """Training cannot start or go on (bad checkpoint, non-finite loss)."""
+
+
+class PlanError(HeclstmError):
+    """A plan cannot be built or does not fit its parameters."""
+
+
+class DepthBudgetExceeded(PlanError):
+    """The network needs more levels than the modulus chain has."""
+
+
+class SecurityError(PlanError):
+    """The parameters give less than 128-bit security."""
+
+
+class WireError(HeclstmError):
+    """Bytes that crossed between client and server cannot be accepted."""
+
+
+class ReportError(HeclstmError):
+    """A notebook failed or a report cannot be rendered."""

@@ -1,0 +1,1 @@
+"""CKKS: parameters, packing, plan, the three execution modes, client and server."""
