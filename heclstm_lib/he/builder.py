@@ -1,0 +1,152 @@
+"""Builds a plan operation by operation and keeps every level and scale exact."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from heclstm_lib.errors import DepthBudgetExceeded, PlanError
+from heclstm_lib.he.packing import Layout, Vector
+from heclstm_lib.he.params import CkksParameters
+from heclstm_lib.he.plan import Op
+
+
+class Builder:
+    """Appends operations; a value is the Op that made it.
+
+    Products by plaintext choose the plaintext's scale so that after rescaling the result lands
+    exactly on the scale asked for; a ciphertext's scale is never overwritten.
+    """
+
+    def __init__(self, params: CkksParameters, layout: Layout) -> None:
+        self.params = params
+        self.layout = layout
+        self.ops: list[Op] = []
+        self.constants: list[Vector] = []
+        self._constant_ids: dict[bytes, int] = {}
+        self._layer = ""
+
+    @contextmanager
+    def layer(self, name: str) -> Iterator[None]:
+        """Name the operations appended inside the block."""
+        outer, self._layer = self._layer, name
+        yield
+        self._layer = outer
+
+    def _append(self, kind: str, args: Sequence[Op], level: int, scale: float, **more: object) -> Op:
+        if level < 0:
+            raise DepthBudgetExceeded(
+                f"layer '{self._layer}' rescales below level 0; the chain has "
+                f"{self.params.levels} levels. Use fewer frames, quadratic gates or a larger N."
+            )
+        values = {"size": max((arg.size for arg in args), default=2)} | more
+        index = len(self.ops)
+        op = Op(index, kind, tuple(a.index for a in args), self._layer, level, scale, **values)  # type: ignore[arg-type]
+        self.ops.append(op)
+        return op
+
+    def _constant(self, vector: Vector) -> int:
+        key = hashlib.sha256(np.ascontiguousarray(vector).tobytes()).digest()
+        if key not in self._constant_ids:
+            self._constant_ids[key] = len(self.constants)
+            self.constants.append(vector)
+        return self._constant_ids[key]
+
+    def input(self) -> Op:
+        """A fresh ciphertext at the top level and the working scale."""
+        return self._append("input", (), self.params.levels, self.params.scale)
+
+    def rotate(self, value: Op, step: int, times: int = 1) -> Op:
+        """Rotate left by `step` slots, `times` times (one Galois key serves them all)."""
+        for _ in range(times):
+            value = self._append("rotate", (value,), value.level, value.scale, step=step)
+        return value
+
+    def add(self, left: Op, right: Op) -> Op:
+        """Sum of two values at one level and scale."""
+        return self._append("add", (left, right), left.level, left.scale)
+
+    def sum(self, values: Iterable[Op]) -> Op:
+        """Sum of one or more values at one level and scale."""
+        total: Op | None = None
+        for value in values:
+            total = value if total is None else self.add(total, value)
+        if total is None:
+            raise PlanError(f"layer '{self._layer}': nothing to sum; all its weights are zero.")
+        return total
+
+    def add_plain(self, value: Op, vector: Vector) -> Op:
+        """Add a plaintext vector [S] at the value's own scale."""
+        if not np.any(vector):
+            return value
+        constant = self._constant(vector)
+        return self._append(
+            "add_plain", (value,), value.level, value.scale,
+            constant=constant, constant_scale=value.scale,
+        )  # fmt: skip
+
+    def negate(self, value: Op) -> Op:
+        """The negated value."""
+        return self._append("negate", (value,), value.level, value.scale)
+
+    def multiply_plain(self, value: Op, vector: Vector, scale: float | None = None) -> Op:
+        """Multiply by a plaintext [S]; after one rescale the scale is `scale` (the working one)."""
+        target = self.params.scale if scale is None else scale
+        raised = target * self.params.primes[value.level]
+        return self._append(
+            "multiply_plain", (value,), value.level, raised,
+            constant=self._constant(vector), constant_scale=raised / value.scale,
+        )  # fmt: skip
+
+    def multiply(self, left: Op, right: Op) -> Op:
+        """Product of two values at one level, still of size 3 and unrescaled."""
+        return self._append("multiply", (left, right), left.level, left.scale * right.scale, size=3)
+
+    def square(self, value: Op) -> Op:
+        """Square of a value, relinearised and rescaled."""
+        product = self._append("square", (value,), value.level, value.scale**2, size=3)
+        return self.reduce(product)
+
+    def reduce(self, product: Op) -> Op:
+        """Relinearise a product of size 3 and rescale it."""
+        return self.rescale(
+            self._append("relinearise", (product,), product.level, product.scale, size=2)
+        )
+
+    def rescale(self, value: Op) -> Op:
+        """Divide by the level's last prime and drop it."""
+        scale = value.scale / self.params.primes[value.level]
+        return self._append("rescale", (value,), value.level - 1, scale)
+
+    def lower(self, value: Op, level: int) -> Op:
+        """Drop primes without changing the scale, down to `level`."""
+        if value.level == level:
+            return value
+        if level > value.level:
+            raise PlanError(
+                f"layer '{self._layer}': a value at level {value.level} cannot rise to {level}."
+            )
+        return self._append("mod_switch", (value,), level, value.scale)
+
+    def fold(self, value: Op, start: int, stop: int) -> Op:
+        """Sum over a cyclic axis: rotate by start / 2, ..., stop slots and add each time.
+
+        Afterwards the value has period `stop`. A step whose Galois key the plan does not yet use
+        is composed of smaller ones it does use when the value is at level 0, where rotations
+        are nearly free next to another key.
+        """
+        step = start // 2
+        while step >= stop:
+            value = self.add(value, self._rotate_composed(value, step))
+            step //= 2
+        return value
+
+    def _rotate_composed(self, value: Op, step: int) -> Op:
+        used = {op.step for op in self.ops if op.kind == "rotate"}
+        parts = [part for part in used if part > 0 and step % part == 0]
+        if value.level > 0 or step in used or not parts:
+            return self.rotate(value, step)
+        return self.rotate(value, max(parts), step // max(parts))

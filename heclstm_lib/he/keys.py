@@ -1,0 +1,53 @@
+"""Secret keys: generated and kept by the client. The server never imports this module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.params import CkksParameters, check_security
+from heclstm_lib.he.seal import api, load_context, rotation_element, to_bytes
+
+
+class SecretKeys:
+    """A CKKS secret key with what only its holder can do: encrypt symmetrically, decrypt."""
+
+    def __init__(self, params: CkksParameters) -> None:
+        check_security(params)
+        self.params = params
+        self._context = load_context(params)
+        self._generator = api.KeyGenerator(self._context.seal)
+        secret = self._generator.secret_key()
+        self._decryptor = api.Decryptor(self._context.seal, secret)
+        self._public = api.PublicKey()
+        self._generator.create_public_key(self._public)
+        self._encryptor = api.Encryptor(self._context.seal, self._public)
+        self._encryptor.set_secret_key(secret)
+
+    def __repr__(self) -> str:
+        return f"SecretKeys(N={self.params.poly_degree}, levels={self.params.levels}, secret hidden)"
+
+    def evaluation_keys(self, rotations: tuple[int, ...]) -> Iterator[bytes]:
+        """Yield the public key, the relinearisation key, then one Galois key per rotation.
+
+        One at a time and seeded, so that the client holds one key in memory and sends half.
+        """
+        yield to_bytes(self._public)
+        yield to_bytes(self._generator.create_relin_keys())
+        for step in rotations:
+            element = rotation_element(step, self.params.poly_degree)
+            yield to_bytes(self._generator.create_galois_keys([element]))
+
+    def encrypt(self, slots: Vector) -> bytes:
+        """A fresh seeded symmetric encryption of slot values [S] at the top level."""
+        plain = self._context.encode(slots, self.params.levels, self.params.scale)
+        return to_bytes(self._encryptor.encrypt_symmetric(plain))
+
+    def decrypt(self, ciphertext: Any) -> Vector:
+        """Slot values [S] of a ciphertext."""
+        plain = api.Plaintext()
+        self._decryptor.decrypt(ciphertext, plain)
+        return np.asarray(self._context.encoder.decode_double(plain))

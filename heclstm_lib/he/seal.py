@@ -1,0 +1,155 @@
+"""The one door to TenSEAL's sealapi: contexts, bytes, and the mode `encrypt` of the interpreter.
+
+Nothing here can decrypt: secret keys live in `he.keys`, which the server never imports.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tenseal
+from tenseal import sealapi as api
+
+from heclstm_lib.errors import PlanError, WireError
+from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.params import CkksParameters
+from heclstm_lib.he.plan import Op
+
+TENSEAL_VERSION: str = tenseal.__version__
+SCALE_TOLERANCE = 1e-9
+"""Relative difference up to which SEAL's running scale and the plan's are the same number."""
+
+
+class Context:
+    """A SEAL context at enforced 128-bit security, its encoder, and the identifier of each level."""
+
+    def __init__(self, params: CkksParameters) -> None:
+        self.params = params
+        parms = api.EncryptionParameters(api.SCHEME_TYPE.CKKS)
+        parms.set_poly_modulus_degree(params.poly_degree)
+        parms.set_coeff_modulus(api.CoeffModulus.Create(params.poly_degree, list(params.coeff_bits)))
+        self.seal = api.SEALContext(parms, True, api.SEC_LEVEL_TYPE.TC128)
+        if not self.seal.parameters_set():
+            raise PlanError(f"SEAL refuses {params}: {self.seal.parameters_error_message()}.")
+        self.encoder = api.CKKSEncoder(self.seal)
+        self.level_ids = self._level_ids()
+
+    def _level_ids(self) -> list[Any]:
+        ids, data = [], self.seal.first_context_data()
+        while data:
+            ids.append(data.parms_id())
+            data = data.next_context_data()
+        return ids[::-1]
+
+    def encode(self, vector: Vector, level: int, scale: float) -> Any:
+        """Plaintext of slot values [S] at a level and scale."""
+        plain = api.Plaintext()
+        self.encoder.encode(vector.tolist(), self.level_ids[level], scale, plain)
+        return plain
+
+
+@lru_cache(maxsize=4)
+def load_context(params: CkksParameters) -> Context:
+    """The context of some parameters, made once a process (about a second at N=32768)."""
+    return Context(params)
+
+
+def rotation_element(step: int, poly_degree: int) -> int:
+    """Galois element 3^step mod 2N of a rotation by `step` slots to the left."""
+    return pow(3, step % (poly_degree // 2), 2 * poly_degree)
+
+
+def to_bytes(thing: Any) -> bytes:
+    """Serialise a SEAL object (sealapi saves only to files)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "object"
+        thing.save(str(path))
+        return path.read_bytes()
+
+
+def from_bytes(kind: str, data: bytes, context: Context) -> Any:
+    """Load a "Ciphertext", "PublicKey", "RelinKeys" or "GaloisKeys" and let SEAL validate it.
+
+    Raises WireError for bytes that SEAL cannot load under these parameters.
+    """
+    thing = getattr(api, kind)()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "object"
+        path.write_bytes(data)
+        try:
+            thing.load(context.seal, str(path))
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise WireError(
+                f"{len(data)} bytes are no {kind} for N={context.params.poly_degree} with "
+                f"{context.params.levels} levels: {error}. Both sides must use the same plan."
+            ) from error
+    return thing
+
+
+class SealBackend:
+    """Runs a plan's operations on ciphertexts; keeps encoded plaintexts for the next batch."""
+
+    def __init__(self, context: Context, relin: Any, galois: Mapping[int, Any]) -> None:
+        self.context = context
+        self._relin = relin
+        self._galois = galois
+        self._evaluator = api.Evaluator(context.seal)
+        self._encoded: dict[int, Any] = {}
+
+    def _plain(self, vector: Vector, op: Op) -> Any:
+        if op.index not in self._encoded:
+            self._encoded[op.index] = self.context.encode(vector, op.level, op.constant_scale)
+        return self._encoded[op.index]
+
+    def _result(self, call: Any, op: Op, *args: Any) -> Any:
+        """Run one evaluator call and hold its scale against the plan's."""
+        result = api.Ciphertext()
+        call(*args, result)
+        if not np.isclose(result.scale, op.scale, rtol=SCALE_TOLERANCE, atol=0):
+            raise PlanError(
+                f"layer '{op.layer}', operation {op.index} ({op.kind}): SEAL's scale "
+                f"{result.scale!r} is not the planned {op.scale!r}. The plan was made for other "
+                "primes: plan again with this version."
+            )
+        result.scale = op.scale  # same number up to rounding; SEAL compares to the last bit
+        return result
+
+    def add(self, left: Any, right: Any, op: Op) -> Any:
+        return self._result(self._evaluator.add, op, left, right)
+
+    def add_plain(self, value: Any, vector: Vector, op: Op) -> Any:
+        return self._result(self._evaluator.add_plain, op, value, self._plain(vector, op))
+
+    def negate(self, value: Any, op: Op) -> Any:
+        return self._result(self._evaluator.negate, op, value)
+
+    def multiply_plain(self, value: Any, vector: Vector, op: Op) -> Any:
+        return self._result(self._evaluator.multiply_plain, op, value, self._plain(vector, op))
+
+    def multiply(self, left: Any, right: Any, op: Op) -> Any:
+        return self._result(self._evaluator.multiply, op, left, right)
+
+    def square(self, value: Any, op: Op) -> Any:
+        return self._result(self._evaluator.square, op, value)
+
+    def relinearise(self, value: Any, op: Op) -> Any:
+        return self._result(self._evaluator.relinearize, op, value, self._relin)
+
+    def rescale(self, value: Any, op: Op) -> Any:
+        return self._result(self._evaluator.rescale_to_next, op, value)
+
+    def mod_switch(self, value: Any, op: Op) -> Any:
+        return self._result(
+            self._evaluator.mod_switch_to, op, value, self.context.level_ids[op.level]
+        )
+
+    def rotate(self, value: Any, op: Op) -> Any:
+        element = rotation_element(op.step, self.context.params.poly_degree)
+        return self._result(
+            self._evaluator.apply_galois, op, value, element, self._galois[op.step]
+        )

@@ -1,0 +1,87 @@
+"""The honest-but-curious server: holds a plan and public keys, computes on ciphertexts.
+
+It cannot import the secret key's type; a test and an import contract hold that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from heclstm_lib.errors import WireError
+from heclstm_lib.he.backend import execute
+from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.seal import (
+    TENSEAL_VERSION,
+    SealBackend,
+    from_bytes,
+    load_context,
+    to_bytes,
+)
+from heclstm_lib.he.wire import iter_chunks, read_header, write_message
+
+
+class Server:
+    """Evaluates a plan for one registered public bundle."""
+
+    def __init__(self, plan: Plan, bundle: Path) -> None:
+        self.plan = plan
+        self._context = load_context(plan.params)
+        header = read_header(bundle, "public", plan.digest)
+        steps = tuple(header.get("rotations", ()))
+        if steps != plan.rotations or header["chunks"] != 2 + len(steps):
+            raise WireError(
+                f"{bundle.name}: Galois keys for rotations {steps}, the plan needs "
+                f"{plan.rotations}. Make the bundle anew from this plan's signature."
+            )
+        chunks = iter_chunks(bundle)
+        self.public_key = from_bytes("PublicKey", next(chunks), self._context)
+        relin = from_bytes("RelinKeys", next(chunks), self._context)
+        galois = {
+            step: from_bytes("GaloisKeys", chunk, self._context)
+            for step, chunk in zip(steps, chunks, strict=True)
+        }
+        self._backend = SealBackend(self._context, relin, galois)
+
+    def __repr__(self) -> str:
+        return f"Server(plan {self.plan.digest[:12]}, {len(self.plan.rotations)} Galois keys)"
+
+    def evaluate(
+        self, request: Path, response: Path, on_op: Callable[[Op, Any], None] | None = None
+    ) -> int:
+        """Evaluate a request file into a response file; return the response's size in bytes.
+
+        `on_op` sees every operation as it ends. Raises WireError for a request of another plan,
+        a wrong number of ciphertexts, or ciphertexts not at the top level and working scale.
+        """
+        header = read_header(request, "request", self.plan.digest)
+        if header["chunks"] != self.plan.inputs.taps:
+            raise WireError(
+                f"{request.name}: {header['chunks']} ciphertexts, the plan takes "
+                f"{self.plan.inputs.taps}."
+            )
+        chunks = iter_chunks(request)
+        result = execute(
+            self.plan, self._backend, lambda number: self._load(next(chunks), number), on_op
+        )
+        answer = {
+            "kind": "response",
+            "plan": self.plan.digest,
+            "tenseal": TENSEAL_VERSION,
+            "sequences": header["sequences"],
+            "chunks": 1,
+        }
+        return write_message(response, answer, [to_bytes(result)])
+
+    def _load(self, data: bytes, number: int) -> Any:
+        ciphertext = from_bytes("Ciphertext", data, self._context)
+        params = self.plan.params
+        level, size = ciphertext.coeff_modulus_size() - 1, ciphertext.size()
+        if (level, size, ciphertext.scale) != (params.levels, 2, params.scale):
+            raise WireError(
+                f"input {number}: level {level}, size {size}, scale {ciphertext.scale:.4g}; "
+                f"expected level {params.levels}, size 2, scale {params.scale:.4g}. "
+                "Encrypt with this plan's signature."
+            )
+        return ciphertext

@@ -1,0 +1,179 @@
+"""Fold a trained HE-friendly ConvLSTM (torch) into a FoldedNetwork (numpy, float64)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from heclstm_lib.errors import PlanError
+from heclstm_lib.models.convlstm import ConvLSTM
+from heclstm_lib.models.folded import GATES, Array, FoldedNetwork, GateForm
+from heclstm_lib.models.polynomial import Polynomial
+
+
+def fold_network(model: ConvLSTM) -> FoldedNetwork:
+    """Fold batch norm, pooling, polynomial coefficients, weighted unit and voting.
+
+    Raises PlanError for the exact twin: only polynomials can be evaluated under CKKS.
+    """
+    polynomials = [m for m in model.modules() if isinstance(m, Polynomial)]
+    if not polynomials:
+        raise PlanError(
+            "fold_network got a model without polynomial activations; "
+            "convert it first with models.calibrate.fit_polynomials."
+        )
+    model = copy.deepcopy(model).double().eval()
+    with torch.no_grad():
+        return _fold(model)
+
+
+def _fold(model: ConvLSTM) -> FoldedNetwork:
+    blocks = list(model.blocks)
+    forms = [_form(block.activation) for block in blocks]
+    conv_weight, conv_bias = _stretched_convolution(blocks[0], forms[0])
+    shape = _feature_shape(model)
+    dense = []
+    for block, form, previous in zip(blocks[1:], forms[1:], zip(blocks, forms), strict=False):
+        matrix, bias, shape = _dense_block(block, form, previous, shape)
+        dense.append((matrix, bias))
+    # `expand` undoes the last square's bookkeeping and pools: squares -> pooled features
+    expand = _pooled(blocks[-1].pool, forms[-1], shape)
+    votes = _votes(model)
+    gates: tuple[GateForm, ...] = ()
+    gate_input = gate_bias = gate_recurrent = None
+    if model.config.lstm:
+        gates = tuple(_form(model.lstm.gates[name]) for name in GATES)
+        gate_input, gate_bias, gate_recurrent = _gate_maps(model, gates, expand, shape)
+    spatial, temporal, bias = _score_maps(model, votes, expand, shape)
+    return FoldedNetwork(
+        frames=model.frames,
+        image_size=model.image_size,
+        stride=model.config.stride,
+        conv_weight=conv_weight,
+        conv_bias=conv_bias,
+        dense=tuple(dense),
+        gates=gates,
+        gate_input=gate_input,
+        gate_bias=gate_bias,
+        gate_recurrent=gate_recurrent,
+        spatial=spatial,
+        temporal=temporal,
+        bias=bias,
+    )
+
+
+def _form(activation: nn.Module) -> GateForm:
+    return GateForm.from_coefficients(
+        activation.effective_coefficients().detach().double().numpy()  # type: ignore[operator]
+    )
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Batch norm at inference as y = gain * x + offset, per channel."""
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return gain, norm.bias - gain * norm.running_mean
+
+
+def _stretched_convolution(block: nn.Module, form: GateForm) -> tuple[Array, Array]:
+    gain, offset = _affine(block.norm)
+    weight = block.conv.weight * (form.stretch * gain)[:, None, None, None]
+    return weight.numpy(), (form.stretch * offset + form.shift).numpy()
+
+
+def _feature_shape(model: ConvLSTM) -> tuple[int, int, int]:
+    conv = model.blocks[0].conv
+    grid = (model.image_size - conv.kernel_size[0]) // conv.stride[0] + 1
+    return conv.out_channels, grid, grid
+
+
+def _pooled(pool: nn.Module, form: GateForm, shape: tuple[int, int, int]) -> Callable[..., Tensor]:
+    """Squares [n, V] -> activation values, pooled [n, O, Hq, Wq] (an affine map)."""
+
+    def apply(squares: Tensor) -> Tensor:
+        return pool(form.sign * squares.reshape(-1, *shape) + form.constant)
+
+    return apply
+
+
+def _dense_block(
+    block: nn.Module,
+    form: GateForm,
+    previous: tuple[nn.Module, GateForm],
+    shape: tuple[int, int, int],
+) -> tuple[Array, Array, tuple[int, int, int]]:
+    """A further block as one matrix from the squares of the block before it."""
+    expand = _pooled(previous[0].pool, previous[1], shape)
+    gain, offset = _affine(block.norm)
+
+    def apply(squares: Tensor) -> Tensor:
+        maps = block.conv(expand(squares))
+        maps = gain[:, None, None] * maps + offset[:, None, None]
+        return form.stretch * maps + form.shift
+
+    size = int(np.prod(shape))
+    out_shape = tuple(apply(torch.zeros(1, size, dtype=torch.float64)).shape[1:])
+    matrix, bias = _as_matrix(lambda x: apply(x).flatten(1), size)
+    return matrix, bias, out_shape  # type: ignore[return-value]
+
+
+def _as_matrix(affine: Callable[[Tensor], Tensor], size: int) -> tuple[Array, Array]:
+    """The matrix [out, size] and bias [out] of an affine map, read off the unit vectors."""
+    bias = affine(torch.zeros(1, size, dtype=torch.float64))[0]
+    columns = affine(torch.eye(size, dtype=torch.float64)) - bias
+    return columns.T.numpy().copy(), bias.numpy().copy()
+
+
+def _gate_maps(
+    model: ConvLSTM,
+    gates: tuple[GateForm, ...],
+    expand: Callable[..., Tensor],
+    shape: tuple[int, int, int],
+) -> tuple[Array, Array, Array]:
+    matrix, bias = _as_matrix(
+        lambda x: model.lstm.input(expand(x).flatten(1)), int(np.prod(shape))
+    )
+    hidden = model.config.hidden
+    stretch = np.array([gate.stretch for gate in gates])
+    shift = np.array([gate.shift for gate in gates])
+    recurrent = model.lstm.recurrent.weight.detach().numpy().reshape(4, hidden, hidden)
+    return (
+        matrix.reshape(4, hidden, -1) * stretch[:, None, None],
+        bias.reshape(4, hidden) * stretch[:, None] + shift[:, None],
+        recurrent * stretch[:, None, None],
+    )
+
+
+def _votes(model: ConvLSTM) -> Array:
+    """Weights of the frame scores [T]: softmax votes, or the last frame alone."""
+    if model.config.voting:
+        return torch.softmax(model.voting.weight_logit, dim=0).numpy()
+    return np.eye(model.frames)[-1]
+
+
+def _score_maps(
+    model: ConvLSTM,
+    votes: Array,
+    expand: Callable[..., Tensor],
+    shape: tuple[int, int, int],
+) -> tuple[Array, Array, float]:
+    """spatial [T, V], temporal [T, H] and bias of the sequence score."""
+    size = int(np.prod(shape))
+    frame_weight = model.voting.frame.weight.detach().numpy()[0]
+    alpha = np.ones(model.config.hidden)
+    if model.config.lstm:
+        alpha = np.zeros(model.config.hidden)
+        if model.config.weighted_unit:
+            alpha = torch.sigmoid(model.weighted.alpha_logit).numpy()
+    bias = float(model.voting.frame.bias)
+    spatial_row = np.zeros(size)
+    if np.any(alpha):
+        matrix, offset = _as_matrix(lambda x: model.weighted.project(expand(x).flatten(1)), size)
+        spatial_row = (frame_weight * alpha) @ matrix
+        bias += float((frame_weight * alpha) @ offset)
+    spatial = np.outer(votes, spatial_row)
+    temporal = np.outer(votes, frame_weight * (1 - alpha))
+    return spatial, temporal, bias

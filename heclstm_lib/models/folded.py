@@ -1,0 +1,118 @@
+"""The HE-friendly network as the server needs it: linear maps, squares and gates in vertex form.
+
+Batch norm, mean pooling, the coefficients of the activations, the weighted unit and the voting
+layer are all folded into the linear maps around them, so none of them costs a level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+GATES = ("i", "f", "g", "o")
+
+
+@dataclass(frozen=True)
+class GateForm:
+    """A polynomial gate of a pre-activation p through y = stretch * p + shift.
+
+    degree 2: gate = sign * y^2 + constant (the completed square);
+    degree 3: gate = y * (y^2 + inner) + constant.
+    """
+
+    degree: int
+    stretch: float
+    shift: float
+    sign: float
+    inner: float
+    constant: float
+
+    @classmethod
+    def from_coefficients(cls, coefficients: Array) -> GateForm:
+        """Rewrite ascending coefficients c0..c2, or c0, c1, c2 = 0, c3.
+
+        a p^2 + b p + c = s (sqrt|a| p + s b / (2 sqrt|a|))^2 + c - b^2 / (4a), s = sign(a).
+        """
+        if len(coefficients) == 3:
+            c, b, a = coefficients
+            sign, root = float(np.sign(a)), float(np.sqrt(abs(a)))
+            shift = sign * b / (2 * root)
+            return cls(2, root, shift, sign, 0.0, c - b * b / (4 * a))
+        c0, c1, _, c3 = coefficients
+        stretch = float(np.cbrt(c3))
+        return cls(3, stretch, 0.0, 1.0, c1 / stretch, c0)
+
+    def __call__(self, y: Array) -> Array:
+        """Gate values of already stretched and shifted pre-activations."""
+        if self.degree == 2:
+            return self.sign * y * y + self.constant
+        return y * (y * y + self.inner) + self.constant
+
+
+@dataclass(frozen=True)
+class FoldedNetwork:
+    """Float64 weights after folding; P conv positions, V features before the gates, H hidden.
+
+    conv_weight [O, C, k, k] and conv_bias [O] give the argument of the first square;
+    dense holds (matrix [out, in], bias [out]) for each further block, squared in turn;
+    gate_input [4, H, V], gate_bias [4, H] and gate_recurrent [4, H, H] give stretched gate
+    arguments in the order i, f, g, o (None without LSTM);
+    spatial [T, V] and temporal [T, H] are the weighted unit, frame score and votes in one:
+    score = bias + sum_t spatial[t] . a_t + temporal[t] . h_t.
+    """
+
+    frames: int
+    image_size: int
+    stride: int
+    conv_weight: Array
+    conv_bias: Array
+    dense: tuple[tuple[Array, Array], ...]
+    gates: tuple[GateForm, ...]
+    gate_input: Array | None
+    gate_bias: Array | None
+    gate_recurrent: Array | None
+    spatial: Array
+    temporal: Array
+    bias: float
+
+    @property
+    def hidden(self) -> int:
+        """H, or 0 without LSTM."""
+        return 0 if self.gate_recurrent is None else self.gate_recurrent.shape[-1]
+
+    @property
+    def gate_degree(self) -> int:
+        """Degree of the gate polynomials, 0 without LSTM."""
+        return self.gates[0].degree if self.gates else 0
+
+    def features(self, frames: Array) -> Array:
+        """Squared features a_t [B, T, V] of normalised frames [B, T, C, H, W]."""
+        size = self.conv_weight.shape[-1]
+        windows = np.lib.stride_tricks.sliding_window_view(frames, (size, size), axis=(3, 4))
+        windows = windows[:, :, :, :: self.stride, :: self.stride]  # [B, T, C, P', P', k, k]
+        maps = np.einsum("btcyxij,ocij->btoyx", windows, self.conv_weight, optimize=True)
+        maps = (maps + self.conv_bias[:, None, None]) ** 2
+        values = maps.reshape(*maps.shape[:2], -1)
+        for matrix, bias in self.dense:
+            values = (values @ matrix.T + bias) ** 2
+        return values
+
+    def scores(self, frames: Array) -> Array:
+        """Sequence logits [B] of normalised frames [B, T, C, H, W], all in float64."""
+        values = self.features(frames.astype(np.float64))
+        score = self.bias + np.einsum("btv,tv->b", values, self.spatial)
+        if self.gate_input is None or self.gate_bias is None or self.gate_recurrent is None:
+            return score
+        hidden = cell = np.zeros((len(frames), self.hidden))
+        for t in range(self.frames):
+            arguments = np.einsum("ghv,bv->gbh", self.gate_input, values[:, t])
+            arguments += np.einsum("ghk,bk->gbh", self.gate_recurrent, hidden)
+            arguments += self.gate_bias[:, None, :]
+            i, f, g, o = (gate(y) for gate, y in zip(self.gates, arguments, strict=True))
+            cell = f * cell + i * g
+            hidden = o * cell
+            score = score + hidden @ self.temporal[t]
+        return score
