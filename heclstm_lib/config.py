@@ -24,6 +24,7 @@ class DataConfig:
     colour: str = "rgb"  # "rgb" (C=3) or "gray" (C=1)
     sequences: int | None = None  # generated (embedded set) or kept at most (real sets)
     seed: int = 2021  # of the generator or of the subsample
+    magnification: int | None = None  # BreaKHis only; None: 40 -> 100 -> 200 -> 400X
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,18 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class HEConfig:
-    """CKKS parameters; the modulus chain is [first, scale x levels, special]."""
+    """CKKS parameters; the modulus chain is [first, scale x levels, special].
+
+    Sizes left open are chosen by the planner: the largest that 128-bit security allows.
+    """
 
     poly_degree: int = 32768
-    scale_bits: int = 38
-    first_bits: int = 48
-    special_bits: int = 50
+    scale_bits: int | None = None
+    first_bits: int | None = None
+    special_bits: int | None = None
     sequences: int = 8  # evaluated together in one set of ciphertexts
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
+    workers: int = 1  # server processes; each holds the evaluation keys
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,179 @@
+"""Encrypted evaluation of test sequences, batch by batch, and its agreement with float64."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from heclstm_lib.errors import PlanError
+from heclstm_lib.evaluation.fanout import evaluate_request
+from heclstm_lib.evaluation.statistics import wilson_interval
+from heclstm_lib.he.client import Client
+from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.store import load_plan
+
+
+@dataclass(frozen=True)
+class EncryptedRun:
+    """Decrypted scores [n], one row a batch, one row a (batch, layer, kind, level)."""
+
+    scores: Vector
+    batches: pd.DataFrame
+    operations: pd.DataFrame
+    key_s: float
+    bundle_bytes: int
+
+
+def evaluate_encrypted(
+    plan_path: Path, frames: Vector, work: Path, executor: Executor, in_flight: int
+) -> EncryptedRun:
+    """Run the whole protocol on normalised frames [n, T, C, H, W] and decrypt the scores [n].
+
+    A client makes keys, writes its public bundle, encrypts batch after batch; the executor's
+    servers evaluate at most `in_flight` of them at a time; the client decrypts. Finished batches
+    are kept in `work`: a run that was stopped goes on with the batches it lacks, under new keys.
+    """
+    plan = load_plan(plan_path)
+    done = _Finished(work / "finished", plan.digest, frames)
+    size = plan.layout.sequences
+    starts = [s for s in range(0, len(frames), size) if s not in done.records]
+    if starts:
+        folder = Path(tempfile.mkdtemp(prefix="protocol-", dir=_made(work)))
+        try:
+            begin = time.perf_counter()
+            client = Client(plan.signature)
+            bundle = folder / "public.bundle"
+            bundle_bytes = client.write_public_bundle(bundle)
+            shared = {"key_s": time.perf_counter() - begin, "bundle_bytes": bundle_bytes}
+            jobs = ((start, frames[start : start + size]) for start in starts)
+            exchange = _Exchange(client, plan_path, bundle, executor)
+            for record in tqdm(
+                exchange.run(jobs, in_flight), total=len(starts), desc="encrypted batches"
+            ):
+                done.add(record | shared)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return done.collect(len(frames))
+
+
+class _Exchange:
+    """Keeps a bounded number of requests under way between the client and the servers."""
+
+    def __init__(self, client: Client, plan_path: Path, bundle: Path, executor: Executor) -> None:
+        self.client, self.plan_path, self.bundle, self.executor = client, plan_path, bundle, executor
+
+    def run(self, jobs: Iterator[tuple[int, Vector]], in_flight: int) -> Iterator[dict[str, Any]]:
+        pending: dict[Future[dict[str, Any]], dict[str, Any]] = {}
+        for start, frames in jobs:
+            if len(pending) >= in_flight:
+                yield from self._finished(pending)
+            record, request, response = self._encrypt(start, frames)
+            future = self.executor.submit(
+                evaluate_request, self.plan_path, self.bundle, request, response
+            )
+            pending[future] = record
+        while pending:
+            yield from self._finished(pending)
+
+    def _encrypt(self, start: int, frames: Vector) -> tuple[dict[str, Any], Path, Path]:
+        request = self.bundle.with_name(f"request-{start}")
+        begin = time.perf_counter()
+        size = self.client.encrypt_batch(frames, request)
+        seconds = time.perf_counter() - begin
+        record = {"batch": start, "sequences": len(frames)}
+        return (
+            record | {"encrypt_s": seconds, "request_bytes": size},
+            request,
+            self.bundle.with_name(f"response-{start}"),
+        )
+
+    def _finished(self, pending: dict[Future[Any], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            record = pending.pop(future) | future.result()
+            response = self.bundle.with_name(f"response-{record['batch']}")
+            begin = time.perf_counter()
+            scores = self.client.decrypt_scores(response)
+            record |= {"decrypt_s": time.perf_counter() - begin, "scores": scores.tolist()}
+            response.unlink()
+            self.bundle.with_name(f"request-{record['batch']}").unlink()
+            yield record
+
+
+class _Finished:
+    """Finished batches as JSON files, valid for one plan and one set of frames."""
+
+    def __init__(self, folder: Path, plan_digest: str, frames: Vector) -> None:
+        self.folder = _made(folder)
+        self.identity = [plan_digest, hash_frames(frames)]
+        self.records: dict[int, dict[str, Any]] = {}
+        for path in folder.glob("batch-*.json"):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record["identity"] == self.identity:
+                self.records[record["batch"]] = record
+
+    def add(self, record: dict[str, Any]) -> None:
+        path = self.folder / f"batch-{record['batch']}.json"
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        record |= {"identity": self.identity}
+        partial.write_text(json.dumps(record), encoding="utf-8")
+        os.replace(partial, path)
+        self.records[record["batch"]] = record
+
+    def collect(self, count: int) -> EncryptedRun:
+        records = [self.records[start] for start in sorted(self.records)]
+        scores = np.concatenate([record["scores"] for record in records])
+        if len(scores) != count:
+            raise PlanError(f"{len(scores)} decrypted scores for {count} sequences; run again.")
+        plain = ("batch", "sequences", "encrypt_s", "server_s", "server_cpu_s", "decrypt_s")
+        batches = pd.DataFrame(records)[[*plain, "request_bytes", "response_bytes"]]
+        operations = pd.DataFrame(
+            [{"batch": r["batch"]} | row for r in records for row in r["operations"]]
+        )
+        return EncryptedRun(
+            scores, batches, operations, records[-1]["key_s"], records[-1]["bundle_bytes"]
+        )
+
+
+def hash_frames(frames: Vector) -> str:
+    """sha256 of the frames' bytes, to tell whether finished batches belong to them."""
+    return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def agreement(clear: Vector, encrypted: Vector, threshold: float) -> dict[str, float | int]:
+    """Compare decrypted with float64 scores [n]: errors, bits of precision, flipped decisions.
+
+    `precision_bits` is -log2 of the mean absolute error, `worst_bits` of the largest. The
+    interval of the flip rate is Wilson's at 95 %.
+    """
+    error = np.abs(np.asarray(encrypted) - np.asarray(clear))
+    flips = int(np.sum((clear >= threshold) != (encrypted >= threshold)))
+    low, high = wilson_interval(flips, len(error))
+    return {
+        "n": len(error),
+        "max_error": float(error.max()),
+        "mean_error": float(error.mean()),
+        "precision_bits": float(-np.log2(error.mean())),
+        "worst_bits": float(-np.log2(error.max())),
+        "flips": flips,
+        "flip_rate": flips / len(error),
+        "flip_rate_low": low,
+        "flip_rate_high": high,
+    }

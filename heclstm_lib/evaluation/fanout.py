@@ -1,0 +1,48 @@
+"""Batches over worker processes; keys and plan are loaded once per worker."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from heclstm_lib.errors import HeclstmError
+from heclstm_lib.evaluation.cost import OpTimer
+from heclstm_lib.he.server import Server
+from heclstm_lib.he.store import load_plan
+
+_servers: dict[tuple[str, str], Server] = {}
+
+
+def make_executor(workers: int) -> Executor:
+    """Local worker processes, started afresh (spawn): SEAL holds the interpreter's lock."""
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def evaluate_request(
+    plan_path: Path, bundle_path: Path, request: Path, response: Path
+) -> dict[str, Any]:
+    """Task of a worker: evaluate one request file; returns seconds, bytes and operation rows."""
+    server = _server(plan_path, bundle_path)
+    timer = OpTimer(server.plan)
+    wall, cpu = time.perf_counter(), time.process_time()
+    size = server.evaluate(request, response, timer.record)
+    return {
+        "server_s": time.perf_counter() - wall,
+        "server_cpu_s": time.process_time() - cpu,
+        "response_bytes": size,
+        "operations": timer.rows(),
+    }
+
+
+def _server(plan_path: Path, bundle_path: Path) -> Server:
+    """The worker's server; another plan or bundle replaces it, since its keys fill gigabytes."""
+    key = (str(plan_path), str(bundle_path))
+    if key not in _servers:
+        _servers.clear()
+        if not bundle_path.exists():
+            raise HeclstmError(f"{bundle_path}: the public bundle is gone; register the client again.")
+        _servers[key] = Server(load_plan(plan_path), bundle_path)
+    return _servers[key]
