@@ -27,6 +27,7 @@ from heclstm_lib.he.store import load_plan, write_plan
 from heclstm_lib.models.calibrate import measure_ranges
 from heclstm_lib.models.checkpoint import TrainedModel, load_bundle, write_bundle
 from heclstm_lib.models.fold import fold_network
+from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.models.normalise import fit_normaliser, predict
 from heclstm_lib.models.train import TrainResult, train_exact, train_polynomial
 
@@ -160,7 +161,12 @@ def convert_folds(space: Workspace) -> pd.DataFrame:
 
 def plan_model(trained: TrainedModel, study: DatasetStudy) -> Plan:
     """The plan of a trained polynomial twin under the study's HE configuration."""
-    network, he = fold_network(trained.model), study.he
+    return plan_network_of(fold_network(trained.model), study)
+
+
+def plan_network_of(network: FoldedNetwork, study: DatasetStudy) -> Plan:
+    """The plan of a folded network under the study's HE configuration."""
+    he = study.he
     params = choose_parameters(
         network, he.poly_degree, he.scale_bits, he.first_bits, he.special_bits
     )

@@ -101,6 +101,10 @@ class SealBackend:
         self._evaluator = api.Evaluator(context.seal)
         self._encoded: dict[int, Any] = {}
 
+    def forget(self) -> None:
+        """Drop the encoded plaintexts (when the vectors behind the operations change)."""
+        self._encoded.clear()
+
     def _plain(self, vector: Vector, op: Op) -> Any:
         if op.index not in self._encoded:
             self._encoded[op.index] = self.context.encode(vector, op.level, op.constant_scale)

@@ -1,0 +1,57 @@
+"""What every notebook opens first and closes last: its study, its data, its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from heclstm_lib.config import DatasetStudy, Profile, load_profile, to_dict
+from heclstm_lib.pipeline import Workspace, open_workspace
+from heclstm_lib.provenance import collect_provenance
+from heclstm_lib.results import ResultStore
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One notebook's run on one data set of a profile."""
+
+    name: str
+    profile: Profile
+    study: DatasetStudy
+    out: Path
+    data: Path | None
+
+    @cached_property
+    def space(self) -> Workspace:
+        """The study's sequences and work folder; loaded at first use."""
+        return open_workspace(self.study, self.out / "work" / self.study.dataset, self.data)
+
+    @property
+    def store(self) -> ResultStore:
+        """Where this data set's results go."""
+        return ResultStore(self.out / self.study.dataset / "results")
+
+    def write_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Keep a table as Parquet and hand it back for showing."""
+        self.store.write_table(f"{self.name}.{name}", table)
+        return table
+
+    def finish(self, headline: list[dict[str, str]], **numbers: Any) -> None:
+        """Write result.json: headline rows {label, value, detail}, numbers, provenance."""
+        provenance = collect_provenance(
+            config=to_dict(self.study),
+            seeds={"data": self.study.data.seed, "training": self.study.train.seed},
+            data_digests={self.study.dataset: self.space.sequences.digest},
+        )
+        result = {"headline": headline, "numbers": numbers, "provenance": provenance}
+        self.store.write_result(self.name, result)
+
+
+def open_stage(name: str, profile: str, dataset: str, out: str, data: str = "") -> Stage:
+    """Open a notebook's stage from its parameters; ConfigError for an unknown profile or set."""
+    loaded = load_profile(profile)
+    return Stage(name, loaded, loaded.study(dataset), Path(out), Path(data) if data else None)

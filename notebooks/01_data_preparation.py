@@ -1,0 +1,129 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 Data preparation: from files to patient-split sequences
+#
+# A manifest lists every file of a data set with its source, licence, size and sha256. A reader turns
+# the files into sequences [B, T, C, H, W]: B sequences, T frames, C channels, H x W pixels in
+# [0, 1]. A committed split assigns *patients* to train, validation and test, fold by fold.
+
+# %% tags=["parameters"]
+profile = "default"
+dataset = "embedded"
+out = "../reports/default"
+data = ""
+
+# %%
+import pandas as pd
+
+from heclstm_lib.data.manifest import load_manifest
+from heclstm_lib.data.splits import load_split
+from heclstm_lib.data.summary import counts_table, left_out_table, manifest_card
+from heclstm_lib.figures.data import plot_course, plot_lengths, plot_sequences, plot_split
+from heclstm_lib.stage import open_stage
+
+stage = open_stage("01_data_preparation", profile, dataset, out, data)
+sequences = stage.space.sequences
+manifest = load_manifest(dataset)
+stage.study.data
+
+# %% [markdown]
+# ## Source and terms
+
+# %%
+manifest_card(manifest)
+
+# %% [markdown]
+# ## What was read, and what was not
+# Nothing is dropped silently: look at the skipped and missing rows before trusting any number.
+
+# %%
+stage.write_table("counts", counts_table(sequences, manifest))
+
+# %%
+left_out_table(sequences)
+
+# %% [markdown]
+# ## What the sequences look like
+# Each row is one patient; time (or magnification, or depth) runs to the right. Look at whether the
+# classes can be told apart by eye in a single frame.
+
+# %%
+plot_sequences(sequences, per_class=4)
+
+# %% [markdown]
+# **What you should see:** both classes vary more between patients than between labels; the rules
+# of the reader (which stages make the frames, padding of short sequences, sampling of long ones)
+# are in the documentation of `heclstm_lib.data`.
+
+# %% [markdown]
+# ## Course of brightness, and length
+# If the mean intensity already separated the classes, no network would be needed. If the *number*
+# of frames did, the data set would be biased: both stand as baselines in notebook 02.
+
+# %%
+plot_course(sequences)
+
+# %%
+plot_lengths(sequences)
+
+# %% [markdown]
+# **What you should see:** overlapping bands. Where they do not overlap, the trivial baselines of
+# notebook 02 tell how far that alone goes.
+
+# %% [markdown]
+# ## Splits by patient
+# `load_split` raises `LeakageError` if a patient stands in two parts of a fold.
+
+# %%
+parts = pd.concat(
+    [
+        pd.DataFrame(
+            {
+                "fold": fold,
+                "patient_id": sequences.patient_ids,
+                "label": sequences.labels,
+                "part": [load_split(dataset, fold, sequences.patient_ids)[p] for p in sequences.patient_ids],
+            }
+        )
+        for fold in stage.study.folds
+    ]
+)
+split = parts.groupby(["fold", "part", "label"]).patient_id.agg(sequences="count", patients="nunique")
+stage.write_table("split", split.reset_index())
+
+# %%
+plot_split(parts)
+
+# %% [markdown]
+# **What you should see:** every fold holds both classes in every part, in similar shares.
+
+# %%
+patients = len(set(sequences.patient_ids))
+stage.finish(
+    headline=[
+        {
+            "label": "Sequences",
+            "value": f"{len(sequences.labels)}",
+            "detail": f"{patients} patients, {int(sequences.labels.sum())} positive, "
+            f"{len(sequences.skipped)} skipped, {len(sequences.missing)} missing",
+        }
+    ],
+    patients=patients,
+    sequences=len(sequences.labels),
+    positive=int(sequences.labels.sum()),
+    skipped=len(sequences.skipped),
+    missing=list(sequences.missing),
+    digest=sequences.digest,
+)
