@@ -82,10 +82,14 @@ def _read_parts(path: Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarray,
             images = {part: archive[f"{part}_images"] for part in PARTS}
             labels = {part: archive[f"{part}_labels"].reshape(-1) for part in PARTS}
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not the AdrenalMNIST3D archive: {error}. Fetch it again.") from error
+        raise DataError(
+            f"{path}: not the AdrenalMNIST3D archive: {error}. Fetch it again."
+        ) from error
     for part in PARTS:
         if images[part].shape != (len(labels[part]), SIDE, SIDE, SIDE):
-            raise DataError(f"{path}: {part}_images has shape {images[part].shape}, expected N x 28^3.")
+            raise DataError(
+                f"{path}: {part}_images has shape {images[part].shape}, expected N x 28^3."
+            )
     ids = [f"{part}-{i:04d}" for part in PARTS for i in range(len(labels[part]))]
     everything = np.concatenate([labels[part] for part in PARTS]).astype(np.int64)
     return np.concatenate([images[part] for part in PARTS]), everything, ids

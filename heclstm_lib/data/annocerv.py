@@ -85,7 +85,9 @@ def read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"cannot read {path}: {error}.") from error
     absent = [column for column in COLUMNS if column not in table.columns]
     if absent:
-        raise DataError(f"{path}: missing column(s) {', '.join(absent)}; got {list(table.columns)}.")
+        raise DataError(
+            f"{path}: missing column(s) {', '.join(absent)}; got {list(table.columns)}."
+        )
     return table
 
 
@@ -111,7 +113,9 @@ def _orphans(root: Path, rows: list[_Row], manifest: Manifest) -> list[Skip]:
     """Images on disk that no row describes."""
     described = {row.file for row in rows}
     found = sorted(p.relative_to(root).as_posix() for p in (root / "images").glob("*.jp*g"))
-    return [Skip(file, "image without a row in metadata.csv") for file in found if file not in described]
+    return [
+        Skip(file, "image without a row in metadata.csv") for file in found if file not in described
+    ]
 
 
 def _make_case(

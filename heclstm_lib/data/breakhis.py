@@ -89,7 +89,9 @@ def load_breakhis(root: Path, manifest: Manifest, config: DataConfig) -> Collect
             cases += _zooming(patient, images)
         else:
             cases += _at_one(patient, images, config.magnification, config.frames, skipped)
-    unverified = {p for p, images in grouped.items() if any(i.frame.resource is None for i in images)}
+    unverified = {
+        p for p, images in grouped.items() if any(i.frame.resource is None for i in images)
+    }
     return decode_cases(
         cases,
         config,
@@ -125,8 +127,8 @@ def _at(images: list[_Image], magnification: int) -> list[Frame]:
 
 def _zooming(patient: str, images: list[_Image]) -> Iterator[Case]:
     on_hand = [frames for m in MAGNIFICATIONS if (frames := _at(images, m))]
-    for j, frames in enumerate(zip(*on_hand, strict=False)):
-        yield Case(f"{patient}-{j:03d}", patient, images[0].name.label, frames)
+    for j, zoom in enumerate(zip(*on_hand, strict=False)):
+        yield Case(f"{patient}-{j:03d}", patient, images[0].name.label, tuple(zoom))
 
 
 def _at_one(

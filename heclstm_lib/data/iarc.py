@@ -20,6 +20,7 @@ examination. Still shorter cases repeat their last frame. `lengths` counts all u
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from heclstm_lib.config import DataConfig
@@ -89,10 +90,11 @@ def load_iarc(root: Path, manifest: Manifest, config: DataConfig) -> Collected:
     skipped: list[Skip] = []
     for grade, label in GRADES.items():
         for folder in sorted((root / grade).glob("case_*")):
-            case = _load_case(folder, label, root, manifest, config, skipped)
+            case = _load_case(folder, label, root, manifest, skipped)
             cases += [case] if case else []
     _check_one_grade(cases, root)
     cases, notes = link_duplicates(cases, manifest.patients)
+    cases = [_with_chosen_frames(case, config.frames) for case in cases]
     seen = {case.sequence_id for case in cases}
     known = {r.case for r in manifest.images()}
     return decode_cases(
@@ -106,13 +108,13 @@ def load_iarc(root: Path, manifest: Manifest, config: DataConfig) -> Collected:
     )
 
 
+def _with_chosen_frames(case: Case, wanted: int) -> Case:
+    chosen = tuple(choose_frames(list(case.frames), wanted))
+    return replace(case, frames=chosen, available=len(case.frames))
+
+
 def _load_case(
-    folder: Path,
-    label: int,
-    root: Path,
-    manifest: Manifest,
-    config: DataConfig,
-    skipped: list[Skip],
+    folder: Path, label: int, root: Path, manifest: Manifest, skipped: list[Skip]
 ) -> Case | None:
     """One case, or None when no usable frame is left; what is left out is added to `skipped`."""
     name = folder.name.removeprefix("case_")
@@ -133,8 +135,7 @@ def _load_case(
     if not usable:
         skipped.append(Skip(name, "case without a usable frame"))
         return None
-    chosen = tuple(choose_frames(usable, config.frames))
-    return Case(name, name, label, chosen, available=len(usable))
+    return Case(name, name, label, tuple(usable))
 
 
 def _absent_frames(

@@ -28,9 +28,7 @@ _GITHUB = "https://raw.githubusercontent.com"
 IARC_REPOSITORY = (
     f"{_GITHUB}/naghim/colposcopy-digital-atlas-dataset/d1ae79184139ba8ea288ca2390005c47471ce3e9"
 )
-ANNOCERV_REPOSITORY = (
-    f"{_GITHUB}/bhabigel/colposcopy-digital-atlas-processed/448a24b638a40e280347d30790971646d26fff31"
-)
+ANNOCERV_REPOSITORY = f"{_GITHUB}/bhabigel/colposcopy-digital-atlas-processed/448a24b638a40e280347d30790971646d26fff31"
 ADRENAL_URL = "https://zenodo.org/records/10519652/files/adrenalmnist3d.npz?download=1"
 BREAKHIS_URL = "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz"
 _ADDRESS = re.compile(r"^\s*(\d+)\.\s+(.*): (https?://\S+)\s*$", re.MULTILINE)

@@ -152,7 +152,9 @@ def parse_manifest(raw: dict[str, Any], where: str) -> Manifest:
         licence=Licence(**raw["licence"]),
         expected=Expected(**expected),
         notes=tuple(raw["notes"]),
-        resources=tuple(Resource(**{**r, "sources": tuple(r["sources"])}) for r in raw["resources"]),
+        resources=tuple(
+            Resource(**{**r, "sources": tuple(r["sources"])}) for r in raw["resources"]
+        ),
         generator=Generator(**raw["generator"]) if raw["generator"] else None,
         sample_folder=raw.get("sample_folder"),
         digest=hashlib.sha256(canonical_json(raw).encode()).hexdigest(),

@@ -26,8 +26,10 @@ TEXTS: dict[str, dict[str, Any]] = {
         "the atlas' list; which stages make frames: heclstm_lib.data.iarc",
         "label_rule": "1: HSIL or worse by histopathology (images_high_grade); 0: LSIL",
         "notes": [
-            "a part of the atlas' cases; cases on disk that are not listed here are read and "
-            "reported as unverified",
+            (
+                "a part of the atlas' cases; cases on disk that are not listed here are read and "
+                "reported as unverified"
+            ),
             "Lugol's iodine images are in the atlas' lists but not among these files",
         ],
     },
@@ -48,8 +50,10 @@ TEXTS: dict[str, dict[str, Any]] = {
         "label_rule": "1: Swede score >= 5, the usual referral threshold; the score is kept, so "
         "that other thresholds can be reported",
         "notes": [
-            "a part of the cases; cases on disk that are not listed here are read and reported as "
-            "unverified",
+            (
+                "a part of the cases; cases on disk that are not listed here are read and reported as "
+                "unverified"
+            ),
         ],
     },
     "breakhis": {
@@ -81,14 +85,22 @@ TEXTS: dict[str, dict[str, Any]] = {
             },
         },
         "notes": [
-            "layout of the archive: BreaKHis_v1/histology_slides/breast/<benign|malignant>/SOB/"
-            "<subtype>/<slide>/<40X|100X|200X|400X>/*.png",
-            "official five folds: dsfold1.txt .. dsfold5.txt, lines <file>|<magnification>|<fold>|"
-            "<train|test>",
-            "the 82 patients are slide folders; the group here is the number of the slide, so "
-            "slides of one number (13412 under DC and LC, 22549AB/CD/G) are one patient",
-            "the 12 files of role 'fixture' are a sample that shows the format; they are no data "
-            "set",
+            (
+                "layout of the archive: BreaKHis_v1/histology_slides/breast/<benign|malignant>/SOB/"
+                "<subtype>/<slide>/<40X|100X|200X|400X>/*.png"
+            ),
+            (
+                "official five folds: dsfold1.txt .. dsfold5.txt, lines <file>|<magnification>|<fold>|"
+                "<train|test>"
+            ),
+            (
+                "the 82 patients are slide folders; the group here is the number of the slide, so "
+                "slides of one number (13412 under DC and LC, 22549AB/CD/G) are one patient"
+            ),
+            (
+                "the 12 files of role 'fixture' are a sample that shows the format; they are no data "
+                "set"
+            ),
         ],
     },
     "adrenalmnist3d": {
@@ -117,8 +129,10 @@ TEXTS: dict[str, dict[str, Any]] = {
         },
         "notes": [
             "official split 1,188 / 98 / 298 (train / val / test), made by patient by its authors",
-            "the file has no patient ids: a gland is counted as a patient here, although both "
-            "glands of one patient may stand in the same part",
+            (
+                "the file has no patient ids: a gland is counted as a patient here, although both "
+                "glands of one patient may stand in the same part"
+            ),
         ],
     },
     "embedded": {

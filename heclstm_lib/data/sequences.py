@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,9 +52,10 @@ class SequenceSet:
         if chosen.dtype == bool and chosen.shape != (len(self),):
             raise DataError(f"subset mask has shape {chosen.shape}, expected ({len(self)},).")
         index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
-        arrays = {key: getattr(self, key)[index] for key in _PER_SEQUENCE}
-        tuples = {key: tuple(getattr(self, key)[i] for i in index) for key in _PER_SEQUENCE_TUPLES}
-        part = dataclasses.replace(self, **arrays, **tuples)
+        chosen_values: dict[str, Any] = {key: getattr(self, key)[index] for key in _PER_SEQUENCE}
+        for key in _PER_SEQUENCE_TUPLES:
+            chosen_values[key] = tuple(getattr(self, key)[i] for i in index)
+        part = dataclasses.replace(self, **chosen_values)
         return dataclasses.replace(part, digest=make_digest(part))
 
 

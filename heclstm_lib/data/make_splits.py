@@ -1,0 +1,147 @@
+"""Make and write the committed splits: python -m heclstm_lib.data.make_splits.
+
+Patients and labels come from the manifests alone (and the official split of AdrenalMNIST3D from
+its published sizes), so no image is needed and the tables can be made again anywhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from heclstm_lib import paths
+from heclstm_lib.data import synthetic
+from heclstm_lib.data.breakhis import parse_name
+from heclstm_lib.data.files import write_text_atomic
+from heclstm_lib.data.manifest import load_manifest
+from heclstm_lib.data.splits import (
+    FOLDS,
+    SPLITS,
+    SplitRow,
+    check_leakage,
+    hashed_part,
+    split_of_part,
+)
+from heclstm_lib.errors import DataError
+
+SEED = 2021
+ADRENAL_SIZES = {"train": 1188, "val": 98, "test": 298}
+METHODS = {
+    "iarc": "StratifiedKFold over patients, label = any case of the patient is 1",
+    "annocerv": "StratifiedKFold over patients (linked cases are one), label = any case is 1",
+    "breakhis": "StratifiedKFold over the sample's patients; a format fixture: for the full data "
+    "set use its official folds",
+    "adrenalmnist3d": "official split of MedMNIST v2, fold 0 only",
+    "embedded": "blocks of 5 pairs dealt onto 5 parts: every prefix of a multiple of 10 is balanced",
+}
+
+
+def make_splits(name: str, seed: int = SEED) -> list[SplitRow]:
+    """The split table of one data set, leakage-checked; DataError for an unknown name."""
+    if name not in METHODS:
+        raise DataError(f"no split is defined for '{name}'; there are: {', '.join(METHODS)}.")
+    if name == "adrenalmnist3d":
+        rows = [
+            SplitRow(0, f"{part}-{i:04d}", part)
+            for part, count in ADRENAL_SIZES.items()
+            for i in range(count)
+        ]
+    else:
+        parts = _embedded_parts(seed) if name == "embedded" else fit_parts(_labels(name), seed)
+        rows = [
+            SplitRow(fold, patient, split_of_part(part, fold))
+            for fold in range(FOLDS)
+            for patient, part in parts.items()
+        ]
+    check_leakage(rows)
+    return rows
+
+
+def fit_parts(labels: Mapping[str, int], seed: int) -> dict[str, int]:
+    """Part 0..4 of every patient, stratified by label: patient -> part."""
+    patients = sorted(labels)
+    values = np.array([labels[patient] for patient in patients])
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    parts = {}
+    with warnings.catch_warnings():
+        # The BreaKHis sample has four malignant patients for five parts: known and documented.
+        warnings.filterwarnings("ignore", message="The least populated class")
+        for part, (_, members) in enumerate(folds.split(values, values)):
+            parts.update({patients[i]: part for i in members})
+    return {patient: parts[patient] for patient in patients}
+
+
+def render_table(name: str, rows: list[SplitRow], seed: int = SEED) -> str:
+    """The text of a committed table; the digest is the sha256 of the lines below the comments."""
+    body = io.StringIO()
+    writer = csv.writer(body, lineterminator="\n")
+    writer.writerow(["fold", "patient_id", "split"])
+    writer.writerows((row.fold, row.patient_id, row.split) for row in rows)
+    digest = hashlib.sha256(body.getvalue().encode()).hexdigest()
+    head = [f"# data set: {name}", f"# seed: {seed}", f"# method: {METHODS[name]}"]
+    return "\n".join([*head, f"# sha256 of the table: {digest}", body.getvalue()])
+
+
+def load_official_split(folder: Path, fold: int) -> dict[str, str]:
+    """BreaKHis' official fold 0..4 from `dsfold<fold+1>.txt`: patient number -> part.
+
+    Lines are `<file>|<magnification>|<fold>|<train|test>`. Validation patients are taken from
+    training by the stable hash. The official folds split slides; a patient whose slides stand on
+    both sides raises LeakageError here, because it would leak.
+    """
+    path = folder / f"dsfold{fold + 1}.txt"
+    if not path.is_file():
+        raise DataError(f"official fold {fold}: {path} does not exist; it comes with the data set.")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        fields = line.strip().split("|")
+        if len(fields) != 4 or fields[3] not in ("train", "test"):
+            raise DataError(f"{path}, line {number}: got '{line}', expected file|mag|fold|train.")
+        rows.append(SplitRow(fold, parse_name(fields[0]).patient, fields[3]))
+    check_leakage(rows)
+    table = {row.patient_id: row.split for row in rows}
+    return {
+        patient: "val" if split == "train" and hashed_part("breakhis", patient) == 0 else split
+        for patient, split in table.items()
+    }
+
+
+def _labels(name: str) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for resource in load_manifest(name).images():
+        patient = str(resource.patient)
+        labels[patient] = max(labels.get(patient, 0), int(resource.label or 0))
+    return labels
+
+
+def _embedded_parts(seed: int) -> dict[str, int]:
+    """Pairs (2k, 2k+1) hold one sequence of each class; every five pairs go to the five parts."""
+    parts = {}
+    for block in range(synthetic.DEFAULT_SEQUENCES // (2 * FOLDS)):
+        dealt = np.random.default_rng([seed, block]).permutation(FOLDS)
+        for pair, part in enumerate(dealt):
+            for member in range(2):
+                number = block * 2 * FOLDS + 2 * pair + member + 1
+                parts[f"E{number:04d}"] = int(part)
+    return parts
+
+
+def main() -> None:
+    """Write every committed split."""
+    for name in METHODS:
+        rows = make_splits(name)
+        target = paths.manifests_dir() / "splits" / f"{name}.csv"
+        write_text_atomic(target, render_table(name, rows))
+        counts = {s: sum(r.split == s and r.fold == 0 for r in rows) for s in SPLITS}
+        print(f"{target}: fold 0 {counts}")
+
+
+if __name__ == "__main__":
+    main()
