@@ -14,7 +14,7 @@ from heclstm_lib.he.store import write_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.fold import fold_network
-from heclstm_lib.pipeline import plan_network_of
+from heclstm_lib.study.conversion import plan_network_of
 
 EXAMPLES = """examples:
   heclstm plan
@@ -49,7 +49,9 @@ def run_plan(args: argparse.Namespace) -> int:
     profile = load_profile(args.profile)
     study = profile.study(args.dataset) if args.dataset else profile.studies[0]
     if args.sequences is not None:
-        study = dataclasses.replace(study, he=dataclasses.replace(study.he, sequences=args.sequences))
+        study = dataclasses.replace(
+            study, he=dataclasses.replace(study.he, sequences=args.sequences)
+        )
     model = load_bundle(args.model).model if args.model else untrained_model(study)
     plan = plan_network_of(fold_network(model), study)
     if args.out:
@@ -85,6 +87,6 @@ def plan_text(plan: Plan) -> str:
         f"{'within both' if security['secure'] else 'EXCEEDED'}",
         f"rotations       {len(plan.rotations)} Galois keys: {list(plan.rotations)}",
         f"evaluation keys {plan.key_bytes() / 1e9:.2f} GB in memory",
-        f"upload          {plan.inputs.taps} ciphertexts, {plan.upload_bytes() / 1e6:.0f} MB a batch",
+        f"upload          {plan.inputs.taps} ciphertexts, {plan.upload_bytes() / 1e6:.0f} MB",
     ]
     return "\n".join(lines)

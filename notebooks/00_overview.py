@@ -142,7 +142,7 @@ print(f"mean error {error.mean():.2e}: {bits_of_precision:.1f} bits of precision
 # have nothing in common.
 
 # %%
-from heclstm_lib.figures.overview import plot_ciphertext_bytes  # noqa: E402
+from heclstm_lib.figures.overview import plot_ciphertext_bytes
 
 plot_ciphertext_bytes(x_ct.raw_bytes(), box.encrypt(x).raw_bytes())
 

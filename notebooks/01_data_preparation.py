@@ -14,8 +14,8 @@
 # %% [markdown]
 # # 01 Data preparation: from files to patient-split sequences
 #
-# A manifest lists every file of a data set with its source, licence, size and sha256. A reader turns
-# the files into sequences [B, T, C, H, W]: B sequences, T frames, C channels, H x W pixels in
+# A manifest lists every file of a data set with its source, licence, size and sha256. A reader
+# turns the files into sequences [B, T, C, H, W]: B sequences, T frames, C channels, H x W pixels in
 # [0, 1]. A committed split assigns *patients* to train, validation and test, fold by fold.
 
 # %% tags=["parameters"]
@@ -31,7 +31,7 @@ from heclstm_lib.data.manifest import load_manifest
 from heclstm_lib.data.splits import load_split
 from heclstm_lib.data.summary import counts_table, left_out_table, manifest_card
 from heclstm_lib.figures.data import plot_course, plot_lengths, plot_sequences, plot_split
-from heclstm_lib.stage import open_stage
+from heclstm_lib.study.stage import open_stage
 
 stage = open_stage("01_data_preparation", profile, dataset, out, data)
 sequences = stage.space.sequences
@@ -94,13 +94,18 @@ parts = pd.concat(
                 "fold": fold,
                 "patient_id": sequences.patient_ids,
                 "label": sequences.labels,
-                "part": [load_split(dataset, fold, sequences.patient_ids)[p] for p in sequences.patient_ids],
+                "part": [
+                    load_split(dataset, fold, sequences.patient_ids)[p]
+                    for p in sequences.patient_ids
+                ],
             }
         )
         for fold in stage.study.folds
     ]
 )
-split = parts.groupby(["fold", "part", "label"]).patient_id.agg(sequences="count", patients="nunique")
+split = parts.groupby(["fold", "part", "label"]).patient_id.agg(
+    sequences="count", patients="nunique"
+)
 stage.write_table("split", split.reset_index())
 
 # %%

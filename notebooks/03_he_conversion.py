@@ -34,16 +34,16 @@ from heclstm_lib.he.params import security_report
 from heclstm_lib.he.plan import check_plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.pipeline import convert_folds, normalised
-from heclstm_lib.stage import open_stage
+from heclstm_lib.study.conversion import convert_folds, normalised
+from heclstm_lib.study.stage import open_stage
 
 stage = open_stage("03_he_conversion", profile, dataset, out, data)
 space, fold = stage.space, stage.study.folds[0]
 
 # %% [markdown]
 # ## Convert every fold
-# `clear_error` compares the plan, run on plain numbers, with torch in float64: the compiler is right
-# if it is rounding error. `predicted_bits` is the precision that the noise model expects.
+# `clear_error` compares the plan, run on plain numbers, with torch in float64: the compiler is
+# right if it is rounding error. `predicted_bits` is the precision that the noise model expects.
 
 # %%
 conversion = stage.write_table("conversion", convert_folds(space))
@@ -67,7 +67,7 @@ plot_levels(plan)
 
 # %% [markdown]
 # **What you should see:** no operation below level 0, and the steps of the recurrence one behind
-# the other: the hidden state of a frame is an input of the next, so no reordering could save levels.
+# the other: the hidden state of a frame is an input of the next, no reordering saves levels.
 
 # %% [markdown]
 # ## Where the work is
@@ -85,7 +85,9 @@ pd.DataFrame({"value": security_report(plan.params) | {"coeff_bits": str(plan.pa
 
 # %%
 summary = plan.summary()
-pd.DataFrame({"value": {k: str(v) for k, v in summary.items() if k not in ("security", "operations")}})
+pd.DataFrame(
+    {"value": {k: str(v) for k, v in summary.items() if k not in ("security", "operations")}}
+)
 
 # %% [markdown]
 # ## Ranges: do activations stay where the polynomials were fitted?

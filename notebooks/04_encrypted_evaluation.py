@@ -26,15 +26,15 @@ data = ""
 
 # %%
 import pandas as pd
+from heclstm_lib.evaluation.metrics import metric_table
 
 from heclstm_lib.evaluation.cost import bytes_table, time_by
 from heclstm_lib.evaluation.encrypted import agreement
-from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.figures.he import plot_agreement, plot_bytes, plot_time
 from heclstm_lib.figures.training import plot_votes
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.pipeline import evaluate_fold_encrypted
-from heclstm_lib.stage import open_stage
+from heclstm_lib.study.encryption import evaluate_fold_encrypted
+from heclstm_lib.study.stage import open_stage
 
 stage = open_stage("04_encrypted_evaluation", profile, dataset, out, data)
 space = stage.space
@@ -83,7 +83,10 @@ stage.write_table("metrics", metrics)
 # %%
 batches = pd.concat([run.batches.assign(fold=fold) for fold, (_, run, _) in runs.items()])
 operations = pd.concat(
-    [run.operations.assign(batch=run.operations.batch + 1e6 * fold) for fold, (_, run, _) in runs.items()]
+    [
+        run.operations.assign(batch=run.operations.batch + 1e6 * fold)
+        for fold, (_, run, _) in runs.items()
+    ]
 )
 stage.write_table("batches", batches)
 
@@ -100,7 +103,10 @@ plot_time(time_by(operations, "layer"), time_by(operations, "kind"))
 # %%
 _, run, plan = runs[stage.study.folds[0]]
 sizes = bytes_table(
-    plan, run.bundle_bytes, int(run.batches.request_bytes.iloc[0]), int(run.batches.response_bytes.iloc[0])
+    plan,
+    run.bundle_bytes,
+    int(run.batches.request_bytes.iloc[0]),
+    int(run.batches.response_bytes.iloc[0]),
 )
 stage.write_table("bytes", sizes)
 

@@ -46,7 +46,9 @@ def time_by(operations: pd.DataFrame, column: str) -> pd.DataFrame:
     return table
 
 
-def bytes_table(plan: Plan, bundle_bytes: int, request_bytes: int, response_bytes: int) -> pd.DataFrame:
+def bytes_table(
+    plan: Plan, bundle_bytes: int, request_bytes: int, response_bytes: int
+) -> pd.DataFrame:
     """What crosses between client and server, per key registration and per batch."""
     rows = [
         ("public bundle (once)", bundle_bytes, plan.key_bytes()),

@@ -73,7 +73,12 @@ class _Exchange:
     """Keeps a bounded number of requests under way between the client and the servers."""
 
     def __init__(self, client: Client, plan_path: Path, bundle: Path, executor: Executor) -> None:
-        self.client, self.plan_path, self.bundle, self.executor = client, plan_path, bundle, executor
+        self.client, self.plan_path, self.bundle, self.executor = (
+            client,
+            plan_path,
+            bundle,
+            executor,
+        )
 
     def run(self, jobs: Iterator[tuple[int, Vector]], in_flight: int) -> Iterator[dict[str, Any]]:
         pending: dict[Future[dict[str, Any]], dict[str, Any]] = {}
@@ -129,7 +134,7 @@ class _Finished:
         partial = path.with_suffix(f".{os.getpid()}.part")
         record |= {"identity": self.identity}
         partial.write_text(json.dumps(record), encoding="utf-8")
-        os.replace(partial, path)
+        partial.replace(path)
         self.records[record["batch"]] = record
 
     def collect(self, count: int) -> EncryptedRun:

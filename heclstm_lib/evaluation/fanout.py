@@ -43,6 +43,8 @@ def _server(plan_path: Path, bundle_path: Path) -> Server:
     if key not in _servers:
         _servers.clear()
         if not bundle_path.exists():
-            raise HeclstmError(f"{bundle_path}: the public bundle is gone; register the client again.")
+            raise HeclstmError(
+                f"{bundle_path}: the public bundle is gone; register the client again."
+            )
         _servers[key] = Server(load_plan(plan_path), bundle_path)
     return _servers[key]

@@ -82,5 +82,3 @@ def plot_split(parts: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylabel("sequences")
     axes[0, 0].legend(fontsize=7)
     return finish(figure)
-
-

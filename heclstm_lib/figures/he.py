@@ -103,7 +103,8 @@ def plot_slots(values: dict[str, Vector], title: str) -> Figure:
     figure, axes = make_axes(size=(8, 0.5 + 0.45 * len(values)))
     axis = axes[0, 0]
     grid = np.array(list(values.values()))
-    axis.imshow(grid, cmap="RdBu_r", vmin=-np.abs(grid).max(), vmax=np.abs(grid).max(), aspect="auto")
+    limit = 2 * np.abs(grid).max()  # pale colours: the numbers are to be read
+    axis.imshow(grid, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     for row in range(grid.shape[0]):
         for column in range(grid.shape[1]):
             axis.text(column, row, f"{grid[row, column]:.3g}", ha="center", va="center", fontsize=8)

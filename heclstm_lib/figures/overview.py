@@ -26,7 +26,7 @@ def plot_protocol() -> Figure:
         (1.2, "per batch: encrypted scores", False),
     ]
     for height, text, to_server in arrows:
-        start, end = ((3.2, 6.8) if to_server else (6.8, 3.2))
+        start, end = (3.2, 6.8) if to_server else (6.8, 3.2)
         axis.annotate(
             "", (end, height), (start, height), arrowprops={"arrowstyle": "->", "lw": 1.4}
         )

@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"
-SERIES = ("#332288", "#117733", "#cc6677", "#ddaa33", "#44aa99", "#882255", "#999933", "#666666")
+SERIES = ("#332288", "#117733", "#cc6677", "#ddaa33", "#44aa99", "#882255", "#999933",
+          "#88ccee", "#aa4499", "#661100", "#666666")  # fmt: skip
 RC = {
     "figure.dpi": 110,
     "font.size": 9,

@@ -37,7 +37,7 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
     conv_weight, conv_bias = _stretched_convolution(blocks[0], forms[0])
     shape = _feature_shape(model)
     dense = []
-    for block, form, previous in zip(blocks[1:], forms[1:], zip(blocks, forms), strict=False):
+    for block, form, previous in zip(blocks[1:], forms[1:], zip(blocks, forms, strict=True), strict=False):
         matrix, bias, shape = _dense_block(block, form, previous, shape)
         dense.append((matrix, bias))
     # `expand` undoes the last square's bookkeeping and pools: squares -> pooled features
@@ -133,9 +133,7 @@ def _gate_maps(
     expand: Callable[..., Tensor],
     shape: tuple[int, int, int],
 ) -> tuple[Array, Array, Array]:
-    matrix, bias = _as_matrix(
-        lambda x: model.lstm.input(expand(x).flatten(1)), int(np.prod(shape))
-    )
+    matrix, bias = _as_matrix(lambda x: model.lstm.input(expand(x).flatten(1)), int(np.prod(shape)))
     hidden = model.config.hidden
     stretch = np.array([gate.stretch for gate in gates])
     shift = np.array([gate.shift for gate in gates])

@@ -1,0 +1,1 @@
+"""The study's stages for one data set, as the notebooks call them."""

@@ -1,0 +1,85 @@
+"""Train both twins on every fold, and the baselines beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from heclstm_lib.data.sequences import SequenceSet
+from heclstm_lib.errors import TrainingError
+from heclstm_lib.evaluation.operating_point import choose_threshold
+from heclstm_lib.models.calibrate import measure_ranges
+from heclstm_lib.models.checkpoint import TrainedModel, write_bundle
+from heclstm_lib.models.normalise import fit_normaliser, predict
+from heclstm_lib.models.train import TrainResult, train_exact, train_polynomial
+from heclstm_lib.study.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Training:
+    """Predictions of every fold and twin, learning curves, polynomial fits, test ranges."""
+
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    fits: pd.DataFrame
+    ranges: pd.DataFrame
+
+
+def train_folds(space: Workspace, progress: bool = True) -> Training:
+    """Train both twins on every fold; choose each threshold on the fold's validation patients."""
+    parts: dict[str, list[pd.DataFrame]] = {"pred": [], "hist": [], "fits": [], "ranges": []}
+    for fold in space.study.folds:
+        sets = space.sets(fold)
+        results = _train_twins(space, fold, sets, progress)
+        for twin, result in results.items():
+            trained = _finish(space, fold, twin, result, sets)
+            parts["hist"].append(result.history.assign(fold=fold, twin=twin))
+            for part in ("val", "test"):
+                table = prediction_table(trained, sets[part])
+                parts["pred"].append(table.assign(fold=fold, twin=twin, part=part))
+        fits, network = results["polynomial"].fits, results["polynomial"].model
+        if fits is None:
+            raise TrainingError("the polynomial twin was trained without a fit; see calibrate.")
+        parts["fits"].append(fits.assign(fold=fold))
+        test = fit_normaliser(sets["train"]).apply(sets["test"].frames)
+        parts["ranges"].append(measure_ranges(network, test).assign(fold=fold))
+    return Training(*(pd.concat(tables, ignore_index=True) for tables in parts.values()))
+
+
+def _train_twins(
+    space: Workspace, fold: int, sets: dict[str, SequenceSet], progress: bool
+) -> dict[str, TrainResult]:
+    folder, train = space.fold(fold), space.study.train
+    exact = train_exact(
+        sets, space.study.model, train, checkpoint=folder / "exact.ckpt", progress=progress
+    )
+    polynomial = train_polynomial(
+        exact.model, sets, train, checkpoint=folder / "polynomial.ckpt", progress=progress
+    )
+    return {"exact": exact, "polynomial": polynomial}
+
+
+def _finish(
+    space: Workspace, fold: int, twin: str, result: TrainResult, sets: dict[str, SequenceSet]
+) -> TrainedModel:
+    normaliser = fit_normaliser(sets["train"])
+    scores, _ = predict(result.model, normaliser, sets["val"])
+    threshold = choose_threshold(scores, sets["val"].labels, space.study.train.target_sensitivity)
+    trained = TrainedModel(result.model, normaliser, threshold)
+    write_bundle(trained, space.fold(fold) / f"{twin}.pt")
+    return trained
+
+
+def prediction_table(trained: TrainedModel, sequences: SequenceSet) -> pd.DataFrame:
+    """One row a sequence: ids, label, score and the model's threshold (both logits)."""
+    scores, _ = predict(trained.model, trained.normaliser, sequences)
+    return pd.DataFrame(
+        {
+            "sequence_id": sequences.sequence_ids,
+            "patient_id": sequences.patient_ids,
+            "label": sequences.labels,
+            "score": scores,
+            "threshold": trained.threshold,
+        }
+    )

@@ -1,0 +1,143 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 Plaintext training: two twins of one network
+#
+# The formulas of the paper are not public; this is our reading, stated once and used everywhere:
+#
+# | part | formula |
+# |---|---|
+# | convolutional block | a_t = pool(act(BN(conv(x_t)))), shared over frames |
+# | LSTM | i, f, o = sigmoid(W a_t + U h + b), g = tanh(...), c_t = f c + i g, h_t = o tanh(c_t) |
+# | weighted unit | z_t = alpha s_t + (1 - alpha) h_t with s_t = P a_t + p, alpha learned |
+# | sequence voting | y = sum_t v_t (w z_t + b), v = softmax of learned weights |
+# | decision | y >= threshold, chosen on validation patients for a target sensitivity |
+#
+# The **exact** twin uses ReLU, sigmoid and tanh. The **polynomial** twin has the same layers with
+# polynomials in their place, fitted on training patients, then trained on with a penalty for
+# leaving the fitted interval. The polynomial twin is the one that will run encrypted.
+
+# %% tags=["parameters"]
+profile = "default"
+dataset = "embedded"
+out = "../reports/default"
+data = ""
+
+# %%
+import pandas as pd
+from heclstm_lib.evaluation.comparison import compare_methods
+from heclstm_lib.evaluation.metrics import metric_table
+from heclstm_lib.evaluation.statistics import roc_band
+
+from heclstm_lib.figures.training import plot_fits, plot_forest, plot_history, plot_ranges, plot_roc
+from heclstm_lib.study.stage import open_stage
+from heclstm_lib.study.training import run_baselines, train_folds
+
+stage = open_stage("02_plaintext_training", profile, dataset, out, data)
+stage.study.model, stage.study.train
+
+# %% [markdown]
+# ## Train every fold
+# Training is deterministic for its seed and resumes from its checkpoints.
+
+# %%
+training = train_folds(stage.space)
+test = training.predictions.query("part == 'test'")
+stage.write_table("predictions", training.predictions).head()
+
+# %% [markdown]
+# ## Learning curves
+# Look for a gap between solid (training) and dashed (validation) lines: that is overfitting.
+
+# %%
+plot_history(stage.write_table("history", training.history))
+
+# %% [markdown]
+# **What you should see:** falling losses; the best epoch on validation patients is kept.
+#
+# ## Polynomials against what they replace
+# First fold. The fit is weighted by where training activations lie.
+
+# %%
+fits = stage.write_table("fits", training.fits)
+plot_fits(fits[fits.fold == fits.fold.iloc[0]])
+
+# %%
+ranges = stage.write_table("ranges", training.ranges)
+plot_ranges(ranges[ranges.fold == ranges.fold.iloc[0]])
+
+# %% [markdown]
+# **What you should see:** close curves inside the interval, and test activations (thin) inside the
+# fitted interval (thick) but for a small, stated fraction.
+#
+# ## Test results
+# Folds are pooled over their test patients, each with its own model and threshold; intervals are
+# 95 % bootstrap intervals over patients.
+
+# %%
+metrics = pd.concat(
+    metric_table(rows, bootstrap=stage.study.bootstrap).assign(twin=twin)
+    for twin, rows in test.groupby("twin")
+)
+stage.write_table("metrics", metrics)
+
+# %%
+bands = {twin: roc_band(rows, stage.study.bootstrap) for twin, rows in test.groupby("twin")}
+plot_roc(bands)
+
+# %% [markdown]
+# **What you should see:** the two twins' bands overlap: the polynomials cost little or nothing.
+# With few patients the bands are wide, and no number of ours is more certain than they say.
+#
+# ## Baselines that must stand beside it
+# None of them looks at the order of the frames. All are fitted on training patients.
+
+# %%
+baselines = run_baselines(stage.space)
+everything = pd.concat([test.rename(columns={"twin": "method"}), baselines])
+comparison = compare_methods(everything, reference="polynomial", bootstrap=stage.study.bootstrap)
+stage.write_table("comparison", comparison)
+
+# %%
+plot_forest(comparison, "method", "AUC", reference=0.5)
+
+# %% [markdown]
+# **What you should see:** where the network's interval lies against the baselines'. If a baseline
+# reaches it, the sequence adds nothing on this data set, and we say so.
+
+# %%
+ours = metrics[metrics.twin == "polynomial"].set_index("metric")
+auc, missed = ours.loc["auc"], ours.loc["missed_diagnosis_rate"]
+missed = metrics[(metrics.metric == "missed_diagnosis_rate") & (metrics.twin == "polynomial")].iloc[
+    0
+]
+best = comparison[~comparison.method.isin(["exact", "polynomial"])].nlargest(1, "estimate").iloc[0]
+stage.finish(
+    headline=[
+        {
+            "label": "AUC, HE-friendly network",
+            "value": f"{auc.estimate:.3f}",
+            "detail": f"95 % CI {auc.ci_low:.3f} to {auc.ci_high:.3f}, {auc.n_patients} test "
+            f"patients; best trivial baseline {best.estimate:.3f} ({best.method})",
+        },
+        {
+            "label": "Missed-diagnosis rate",
+            "value": f"{missed.estimate:.3f}",
+            "detail": f"95 % CI {missed.ci_low:.3f} to {missed.ci_high:.3f}, threshold from "
+            f"validation patients for sensitivity {stage.study.train.target_sensitivity}",
+        },
+    ],
+    metrics=metrics.to_dict("records"),
+    comparison=comparison.to_dict("records"),
+)
