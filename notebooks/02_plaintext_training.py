@@ -119,9 +119,6 @@ plot_forest(comparison, "method", "AUC", reference=0.5)
 # %%
 ours = metrics[metrics.twin == "polynomial"].set_index("metric")
 auc, missed = ours.loc["auc"], ours.loc["missed_diagnosis_rate"]
-missed = metrics[(metrics.metric == "missed_diagnosis_rate") & (metrics.twin == "polynomial")].iloc[
-    0
-]
 best = comparison[~comparison.method.isin(["exact", "polynomial"])].nlargest(1, "estimate").iloc[0]
 stage.finish(
     headline=[

@@ -37,8 +37,9 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
     conv_weight, conv_bias = _stretched_convolution(blocks[0], forms[0])
     shape = _feature_shape(model)
     dense = []
-    for block, form, previous in zip(blocks[1:], forms[1:], zip(blocks, forms, strict=True), strict=False):
-        matrix, bias, shape = _dense_block(block, form, previous, shape)
+    for number in range(1, len(blocks)):
+        previous = (blocks[number - 1], forms[number - 1])
+        matrix, bias, shape = _dense_block(blocks[number], forms[number], previous, shape)
         dense.append((matrix, bias))
     # `expand` undoes the last square's bookkeeping and pools: squares -> pooled features
     expand = _pooled(blocks[-1].pool, forms[-1], shape)
