@@ -10,7 +10,7 @@ CACHE_VARIABLE = "HECLSTM_DATA"
 
 
 def repo_root() -> Path:
-    """The folder that holds pyproject.toml and data_manifests (the package is installed editable)."""
+    """The folder of pyproject.toml and data_manifests (the package is installed editable)."""
     return Path(__file__).resolve().parent.parent
 
 
@@ -29,7 +29,7 @@ def data_root() -> Path:
 
 
 def mirror_root() -> Path | None:
-    """A local copy that replaces the network: $HECLSTM_DATA_MIRROR, else ../shared/data, else None."""
+    """A local copy instead of the network: $HECLSTM_DATA_MIRROR, else ../shared/data, else None."""
     configured = os.environ.get(MIRROR_VARIABLE)
     if configured:
         return Path(configured).expanduser()

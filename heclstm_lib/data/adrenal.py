@@ -1,12 +1,14 @@
-"""Reader of AdrenalMNIST3D: the axial slabs of one adrenal gland are one sequence (space, not time).
+"""Reader of AdrenalMNIST3D: the axial slabs of one adrenal gland are one sequence.
+
+The order is one of space, not of time.
 
 File: `adrenalmnist3d.npz` with `{train,val,test}_images` uint8 [N, 28, 28, 28] (binary shape
 masks, 0 or 255) and `{train,val,test}_labels` [N, 1], 1 = abnormal (hyperplasia or mass).
 
 Frames: the central 16 of the 28 slices along the first axis, cut into T slabs; a frame is the mean
 projection of its slab, resized (Pillow, antialiased). The outer slices are left out because they
-are empty: 90 % of the training glands start at slice 7 or later and end at 21 or earlier. For
-T > 16 all 28 slices are used. Every sequence has T real frames.
+are empty in most volumes: 95 % of the training glands start at slice 7 or later and 95 % end at 21
+or before. For T > 16 all 28 slices are used. Every sequence has T real frames.
 Patients: the file has no patient id. The authors split by patient, so the official split is used;
 each gland counts as its own group, although both glands of a patient may stand in the same part.
 """
@@ -64,7 +66,7 @@ def slab_names(frames: int) -> tuple[str, ...]:
 
 
 def make_slabs(volume: np.ndarray, frames: int, size: int) -> np.ndarray:
-    """Mean projections of T slabs of one volume [28, 28, 28] -> float32 [T, size, size] in [0, 1]."""
+    """Mean projections of T slabs: one volume [28, 28, 28] -> float32 [T, size, size], 0 to 1."""
     slabs = [volume[part].mean(axis=0, dtype=np.float32) for part in _slices(frames)]
     if size != SIDE:
         slabs = [_resize(slab, size) for slab in slabs]

@@ -49,7 +49,7 @@ def labels_at_threshold(scores: np.ndarray, threshold: int = SWEDE_THRESHOLD) ->
 def load_annocerv(root: Path, manifest: Manifest, config: DataConfig) -> Collected:
     """Read every case below `root`; cases the manifest does not know are read as unverified."""
     rows = _read_rows(root, manifest)
-    skipped = _orphans(root, rows, manifest)
+    skipped = _orphans(root, rows)
     patients = {str(r.case): str(r.patient) for r in manifest.images()}
     grouped: dict[str, list[_Row]] = {}
     for row in rows:
@@ -109,7 +109,7 @@ def _read_rows(root: Path, manifest: Manifest) -> list[_Row]:
     return rows
 
 
-def _orphans(root: Path, rows: list[_Row], manifest: Manifest) -> list[Skip]:
+def _orphans(root: Path, rows: list[_Row]) -> list[Skip]:
     """Images on disk that no row describes."""
     described = {row.file for row in rows}
     found = sorted(p.relative_to(root).as_posix() for p in (root / "images").glob("*.jp*g"))

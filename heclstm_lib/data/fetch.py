@@ -145,7 +145,7 @@ def _download(resource: Resource, path: Path, bar: bool) -> None:
             return
         except ValueError as error:
             problems.append(IntegrityError(f"{url}: {error}"))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             # requests, urllib3, ftplib and the OS each have their own errors; any one of them
             # means "this source did not work", and all of them are told below.
             problems.append(DataError(f"{url}: {error}"))

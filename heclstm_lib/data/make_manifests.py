@@ -1,4 +1,6 @@
-"""Regenerate `data_manifests/*.json` from a local mirror: python -m heclstm_lib.data.make_manifests.
+"""Regenerate `data_manifests/*.json` from a local mirror.
+
+Run `python -m heclstm_lib.data.make_manifests [--mirror FOLDER]`.
 
 Sizes and sha256 are those of the bytes in the mirror; texts, terms and addresses stand in
 `manifest_texts`. Run it only after the mirror has been compared with its public source.
@@ -28,7 +30,8 @@ _GITHUB = "https://raw.githubusercontent.com"
 IARC_REPOSITORY = (
     f"{_GITHUB}/naghim/colposcopy-digital-atlas-dataset/d1ae79184139ba8ea288ca2390005c47471ce3e9"
 )
-ANNOCERV_REPOSITORY = f"{_GITHUB}/bhabigel/colposcopy-digital-atlas-processed/448a24b638a40e280347d30790971646d26fff31"
+ANNOCERV_COMMIT = "448a24b638a40e280347d30790971646d26fff31"
+ANNOCERV_REPOSITORY = f"{_GITHUB}/bhabigel/colposcopy-digital-atlas-processed/{ANNOCERV_COMMIT}"
 ADRENAL_URL = "https://zenodo.org/records/10519652/files/adrenalmnist3d.npz?download=1"
 BREAKHIS_URL = "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz"
 _ADDRESS = re.compile(r"^\s*(\d+)\.\s+(.*): (https?://\S+)\s*$", re.MULTILINE)
@@ -127,7 +130,7 @@ def make_breakhis(mirror: Path) -> dict[str, Any]:
         role="archive",
         bytes=None,
         sha256=None,
-        hash_reason="the publisher gives no checksum; the counts and file names are checked instead",
+        hash_reason="the publisher gives no checksum; counts and file names are checked instead",
         sources=(BREAKHIS_URL,),
     )
     fixtures = []

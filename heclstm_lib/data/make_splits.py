@@ -39,7 +39,7 @@ METHODS = {
     "breakhis": "StratifiedKFold over the sample's patients; a format fixture: for the full data "
     "set use its official folds",
     "adrenalmnist3d": "official split of MedMNIST v2, fold 0 only",
-    "embedded": "blocks of 5 pairs dealt onto 5 parts: every prefix of a multiple of 10 is balanced",
+    "embedded": "blocks of 5 pairs dealt onto 5 parts: every prefix of 10, 20, .. is balanced",
 }
 
 

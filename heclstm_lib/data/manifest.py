@@ -1,4 +1,4 @@
-"""Manifests: what a data set is, its terms, and the size, sha256, patient, label and order of files.
+"""Manifests: what a data set is, its terms, and each file's size, sha256, patient, label and order.
 
 A manifest is one JSON file in `data_manifests/`, validated by `data_manifests/schema.json`.
 Nothing here opens an image; readers live in the modules named by `data.sources`.
@@ -128,7 +128,7 @@ def list_manifests(folder: Path | None = None) -> list[str]:
 def load_manifest(name: str, folder: Path | None = None) -> Manifest:
     """Read, validate and type one manifest.
 
-    Raises ManifestError when there is none, it is not JSON, breaks the schema or contradicts itself.
+    Raises ManifestError when it is absent, not JSON, breaks the schema or contradicts itself.
     """
     folder = folder or paths.manifests_dir()
     path = folder / f"{name}.json"

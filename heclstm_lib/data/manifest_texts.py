@@ -35,8 +35,8 @@ TEXTS: dict[str, dict[str, Any]] = {
     },
     "annocerv": {
         "title": "AnnoCerv, acetowhite series at 384x384: cases on hand",
-        "description": "One to six colposcopic images a case after acetic acid, in time order, with "
-        "the Swede score; resized from 2976x1984 by the processed repository.",
+        "description": "One to six colposcopic images a case after acetic acid, in time order, "
+        "with the Swede score; resized from 2976x1984 by the processed repository.",
         "licence": {
             "name": "CC BY 4.0",
             "url": _CC_BY,
@@ -51,8 +51,8 @@ TEXTS: dict[str, dict[str, Any]] = {
         "that other thresholds can be reported",
         "notes": [
             (
-                "a part of the cases; cases on disk that are not listed here are read and reported as "
-                "unverified"
+                "a part of the cases; cases on disk that are not listed here are read and reported "
+                "as unverified"
             ),
         ],
     },
@@ -90,16 +90,16 @@ TEXTS: dict[str, dict[str, Any]] = {
                 "<subtype>/<slide>/<40X|100X|200X|400X>/*.png"
             ),
             (
-                "official five folds: dsfold1.txt .. dsfold5.txt, lines <file>|<magnification>|<fold>|"
-                "<train|test>"
+                "official five folds: dsfold1.txt .. dsfold5.txt, lines "
+                "<file>|<magnification>|<fold>|<train|test>"
             ),
             (
                 "the 82 patients are slide folders; the group here is the number of the slide, so "
                 "slides of one number (13412 under DC and LC, 22549AB/CD/G) are one patient"
             ),
             (
-                "the 12 files of role 'fixture' are a sample that shows the format; they are no data "
-                "set"
+                "the 12 files of role 'fixture' are a sample that shows the format; they are no "
+                "data set"
             ),
         ],
     },

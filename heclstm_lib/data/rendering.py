@@ -96,7 +96,8 @@ def whiteness(scene: Scene, label: int, t: float) -> float:
 def _spot(x: np.ndarray, y: np.ndarray, cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
     """A smooth bump of height 1: (1 - r^2)^2 inside the ellipse, 0 outside."""
     inside: np.ndarray = np.maximum(0.0, 1 - ((x - cx) / rx) ** 2 - ((y - cy) / ry) ** 2)
-    return np.square(inside)
+    bump: np.ndarray = inside * inside
+    return bump
 
 
 def _blend(picture: np.ndarray, colour: tuple[float, ...], amount: np.ndarray) -> np.ndarray:

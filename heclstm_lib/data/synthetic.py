@@ -108,7 +108,7 @@ def to_float(raw: np.ndarray, colour: str) -> np.ndarray:
 
 
 def default_digest() -> str:
-    """sha256 of the bytes and labels of the default set (600 sequences, T = 4, 28 x 28, seed 2021)."""
+    """sha256 of labels and bytes of the default set: 600 sequences, T = 4, 28 x 28, seed 2021."""
     defaults = DataConfig()
     labels = make_labels(DEFAULT_SEQUENCES, defaults.seed)
     state = hashlib.sha256(labels.astype("<i8").tobytes())
