@@ -19,13 +19,18 @@ def manifests_dir() -> Path:
     return repo_root() / "data_manifests"
 
 
+def cache_root() -> Path:
+    """What can be made again lies in `heclstm/` of the user's cache folder ($XDG_CACHE_HOME)."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache).expanduser() / "heclstm"
+
+
 def data_root() -> Path:
     """The cache of fetched data: $HECLSTM_DATA, else `data/` in the user's cache folder."""
     configured = os.environ.get(CACHE_VARIABLE)
     if configured:
         return Path(configured).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache).expanduser() / "heclstm" / "data"
+    return cache_root() / "data"
 
 
 def mirror_root() -> Path | None:

@@ -30,9 +30,11 @@ from heclstm_lib.evaluation.metrics import metric_table
 
 from heclstm_lib.evaluation.cost import bytes_table, time_by
 from heclstm_lib.evaluation.encrypted import agreement
+from heclstm_lib.evaluation.primitives import floor_table, load_primitives
 from heclstm_lib.figures.he import plot_agreement, plot_bytes, plot_time
 from heclstm_lib.figures.training import plot_votes
 from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.paths import cache_root
 from heclstm_lib.study.encryption import evaluate_fold_encrypted
 from heclstm_lib.study.stage import open_stage
 
@@ -98,10 +100,19 @@ plot_time(time_by(operations, "layer"), time_by(operations, "kind"))
 # late ones: they work at higher levels.
 
 # %% [markdown]
-# ## What crosses between hospital and server
+# ## Distance to the floor
+# The floor counts the plan's operations at every level and multiplies them with the measured cost
+# of each primitive on this processor: no implementation on SEAL can be faster than that.
 
 # %%
 _, run, plan = runs[stage.study.folds[0]]
+floor = stage.write_table("floor", floor_table(plan, load_primitives(plan.params, cache_root())))
+floor
+
+# %% [markdown]
+# ## What crosses between hospital and server
+
+# %%
 sizes = bytes_table(
     plan,
     run.bundle_bytes,
@@ -140,12 +151,14 @@ stage.finish(
             "label": "Server time",
             "value": f"{typical:.1f} s per batch",
             "detail": f"{typical / plan.layout.sequences:.2f} s per sequence at "
-            f"{plan.layout.sequences} sequences a batch, {stage.study.he.workers} worker(s)",
+            f"{plan.layout.sequences} sequences a batch, {stage.study.he.workers} worker(s); "
+            f"{typical / floor.floor_s.sum():.2f} x the floor",
         },
     ],
     agreement=agreed,
     metrics=metrics.to_dict("records"),
     server_s_per_batch=typical,
+    floor_s_per_batch=float(floor.floor_s.sum()),
     key_s=run.key_s,
     encrypt_s_per_batch=float(batches.encrypt_s.median()),
     decrypt_s_per_batch=float(batches.decrypt_s.median()),
