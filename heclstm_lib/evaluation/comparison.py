@@ -1,0 +1,80 @@
+"""Methods side by side on the same test patients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from heclstm_lib.errors import DataError
+from heclstm_lib.evaluation.metrics import auc, relative_scores
+from heclstm_lib.evaluation.statistics import (
+    bootstrap_interval,
+    fast_auc,
+    holm,
+    patient_resamples,
+)
+
+
+def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.DataFrame:
+    """AUC of every method with its interval, and its paired difference from the reference.
+
+    rows: columns method, sequence_id, patient_id, label, score, threshold; every method must have
+    scored the same sequences. One row a method, in order of appearance: estimate, ci_low, ci_high,
+    n_patients, n_sequences; difference, difference_low, difference_high (method - reference,
+    paired bootstrap over patients), p (two-sided, from the same bootstrap), p_holm.
+    """
+    methods = {str(name): _sorted(part) for name, part in rows.groupby("method", sort=False)}
+    if reference not in methods:
+        raise DataError(f"compare_methods: no '{reference}' among {', '.join(methods)}.")
+    table = []
+    for name, part in methods.items():
+        _check_same(methods[reference], part, reference, name)
+        low, high, _ = bootstrap_interval(part, auc, bootstrap)
+        row = {"method": name, "estimate": auc(part), "ci_low": low, "ci_high": high}
+        row |= {"n_patients": part.patient_id.nunique(), "n_sequences": len(part)}
+        if name != reference:
+            row |= paired_difference(methods[reference], part, bootstrap)
+        table.append(row)
+    result = pd.DataFrame(table)
+    others = result.method != reference
+    result.loc[others, "p_holm"] = holm(result.loc[others, "p"].tolist())
+    return result
+
+
+def paired_difference(
+    reference: pd.DataFrame, other: pd.DataFrame, repeats: int
+) -> dict[str, float]:
+    """AUC(other) - AUC(reference) on the same sequences, with its bootstrap interval and p.
+
+    p is twice the smaller share of resamples on either side of zero, plus one in each
+    (Davison and Hinkley 1997, section 4.4).
+    """
+    labels = reference.label.to_numpy()
+    ours, theirs = relative_scores(reference), relative_scores(other)
+    draws = np.array(
+        [
+            fast_auc(theirs[index], labels[index]) - fast_auc(ours[index], labels[index])
+            for index in patient_resamples(reference.patient_id, repeats)
+        ]
+    )
+    draws = draws[np.isfinite(draws)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    side = min(np.sum(draws <= 0), np.sum(draws >= 0))
+    return {
+        "difference": fast_auc(theirs, labels) - fast_auc(ours, labels),
+        "difference_low": float(low),
+        "difference_high": float(high),
+        "p": float(min(1.0, 2 * (side + 1) / (len(draws) + 1))),
+    }
+
+
+def _sorted(part: pd.DataFrame) -> pd.DataFrame:
+    return part.sort_values("sequence_id").reset_index(drop=True)
+
+
+def _check_same(reference: pd.DataFrame, part: pd.DataFrame, wanted: str, name: str) -> None:
+    if list(reference.sequence_id) != list(part.sequence_id):
+        raise DataError(
+            f"compare_methods: '{name}' scored {len(part)} sequences, '{wanted}' "
+            f"{len(reference)}, and they are not the same ones; a paired comparison needs that."
+        )

@@ -1,0 +1,134 @@
+"""Uncertainty: bootstrap over patients, Wilson intervals, DeLong, McNemar, Holm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from heclstm_lib.errors import DataError
+
+Array = NDArray[np.float64]
+SEED = 20211122
+"""Seed of every resampling, so that a report is the same each time it is made."""
+
+
+def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion (Wilson, JASA 1927)."""
+    low, high = proportion_confint(successes, count, alpha=1 - level, method="wilson")
+    return float(low), float(high)
+
+
+def fast_auc(scores: Array, labels: NDArray[np.int64]) -> float:
+    """Area under the ROC curve by ranks (Mann-Whitney); NaN when a class is missing."""
+    positives = int(np.sum(labels == 1))
+    negatives = len(labels) - positives
+    if not positives or not negatives:
+        return float("nan")
+    ranks = stats.rankdata(scores)
+    return float(
+        (ranks[labels == 1].sum() - positives * (positives + 1) / 2) / positives / negatives
+    )
+
+
+def patient_resamples(
+    patients: NDArray[np.object_], repeats: int, seed: int = SEED
+) -> list[NDArray[np.int64]]:
+    """Row indices of `repeats` bootstrap samples of whole patients, with replacement."""
+    _, group = np.unique(np.asarray(patients).astype(str), return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    rows = np.split(order, np.cumsum(np.bincount(group))[:-1])
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(0, len(rows), size=(repeats, len(rows)))
+    return [np.concatenate([rows[i] for i in draw]) for draw in draws]
+
+
+def bootstrap_interval(
+    rows: pd.DataFrame,
+    statistic: Callable[[pd.DataFrame], float],
+    repeats: int,
+    level: float = 0.95,
+) -> tuple[float, float, int]:
+    """Percentile bootstrap interval over patients, and how many resamples gave a number.
+
+    Resamples in which the statistic is undefined (a class is missing) are left out and counted.
+    """
+    values = np.array(
+        [statistic(rows.iloc[index]) for index in patient_resamples(rows.patient_id, repeats)]
+    )
+    valid = values[np.isfinite(values)]
+    if not len(valid):
+        return float("nan"), float("nan"), 0
+    low, high = np.quantile(valid, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high), len(valid)
+
+
+def delong_test(first: Array, second: Array, labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Difference of two correlated AUCs (second - first) and its two-sided p (DeLong 1988).
+
+    With the midrank formulation of Sun and Xu (IEEE SPL 2014). Raises DataError when a class has
+    fewer than two cases.
+    """
+    positive, negative = np.asarray(labels) == 1, np.asarray(labels) == 0
+    m, n = int(positive.sum()), int(negative.sum())
+    if m < 2 or n < 2:
+        raise DataError(f"DeLong needs two cases of each class, got {m} positive, {n} negative.")
+    by_positive, by_negative, areas = [], [], []
+    for scores in (np.asarray(first), np.asarray(second)):
+        joint = stats.rankdata(np.concatenate([scores[positive], scores[negative]]))
+        own_positive = stats.rankdata(scores[positive])
+        own_negative = stats.rankdata(scores[negative])
+        by_positive.append((joint[:m] - own_positive) / n)
+        by_negative.append(1 - (joint[m:] - own_negative) / m)
+        areas.append((joint[:m].sum() - m * (m + 1) / 2) / (m * n))
+    covariance = np.cov(by_positive) / m + np.cov(by_negative) / n
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    difference = float(areas[1] - areas[0])
+    if variance <= 0:
+        return difference, 1.0 if difference == 0 else 0.0
+    return difference, float(2 * stats.norm.sf(abs(difference) / np.sqrt(variance)))
+
+
+def mcnemar_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Two-sided exact p of McNemar's test on paired correct/incorrect decisions."""
+    table = [
+        [int(np.sum(first & second)), int(np.sum(first & ~second))],
+        [int(np.sum(~first & second)), int(np.sum(~first & ~second))],
+    ]
+    return float(mcnemar(table, exact=True).pvalue)
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Holm-corrected p values in the order given."""
+    return list(map(float, multipletests(p_values, method="holm")[1])) if p_values else []
+
+
+def roc_band(rows: pd.DataFrame, repeats: int, points: int = 101) -> pd.DataFrame:
+    """ROC curve with a pointwise 95 % band over patients: columns fpr, tpr, low, high."""
+    grid = np.linspace(0, 1, points)
+    relative = (rows.score - rows.threshold).to_numpy()
+    labels = rows.label.to_numpy()
+    curves = []
+    for index in patient_resamples(rows.patient_id, repeats):
+        if 0 < labels[index].sum() < len(index):
+            curves.append(_roc_on(grid, relative[index], labels[index]))
+    low, high = np.quantile(curves, [0.025, 0.975], axis=0)
+    middle = _roc_on(grid, relative, labels)
+    return pd.DataFrame({"fpr": grid, "tpr": middle, "low": low, "high": high})
+
+
+def _roc_on(grid: Array, scores: Array, labels: NDArray[np.int64]) -> Array:
+    """Sensitivity at each false positive rate of the grid (step function from above)."""
+    negatives = np.sort(scores[labels == 0])[::-1]
+    positives = np.sort(scores[labels == 1])
+    allowed = np.floor(grid * len(negatives) + 1e-9).astype(int)
+    limits = np.where(
+        allowed < len(negatives), negatives[np.minimum(allowed, len(negatives) - 1)], -np.inf
+    )
+    return 1 - np.searchsorted(positives, limits, side="right") / len(positives)

@@ -1,0 +1,120 @@
+"""The whole protocol through worker processes, resuming, and the agreement's numbers."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heclstm_lib.errors import HeclstmError, WireError
+from heclstm_lib.evaluation.encrypted import agreement, evaluate_encrypted
+from heclstm_lib.evaluation.fanout import evaluate_request, make_executor
+from heclstm_lib.he.compile import choose_parameters, plan_network
+from heclstm_lib.he.store import write_plan
+from heclstm_lib.models.folded import FoldedNetwork
+
+
+class Inline(Executor):
+    """Runs a task at once in this process."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        future: Future[object] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Refusing(Executor):
+    """Fails the test when anything is evaluated."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        pytest.fail("nothing is left to evaluate, but a request was submitted")
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[FoldedNetwork, Path, np.ndarray]:
+    """A network without LSTM (3 levels, N=8192), its plan on disk and frames of five sequences."""
+    rng = np.random.default_rng(3)
+    network = FoldedNetwork(
+        frames=2,
+        image_size=10,
+        stride=2,
+        conv_weight=rng.normal(size=(2, 1, 4, 4)) / 4,
+        conv_bias=rng.normal(size=2) / 10,
+        dense=(),
+        gates=(),
+        gate_input=None,
+        gate_bias=None,
+        gate_recurrent=None,
+        spatial=rng.normal(size=(2, 32)) / 6,
+        temporal=np.zeros((2, 0)),
+        bias=0.2,
+    )
+    plan = plan_network(network, choose_parameters(network, 8192), sequences=2)
+    path = tmp_path_factory.mktemp("plan") / "plan.npz"
+    write_plan(plan, path)
+    return network, path, rng.normal(size=(5, 2, 1, 10, 10))
+
+
+def test_worker_process_agrees_with_float64(
+    case: tuple[FoldedNetwork, Path, np.ndarray], tmp_path: Path
+) -> None:
+    network, plan, frames = case
+    with make_executor(1) as executor:
+        run = evaluate_encrypted(plan, frames, tmp_path, executor, in_flight=2)
+    found = agreement(network.scores(frames), run.scores, threshold=0.2)
+    assert found["n"] == 5
+    assert found["worst_bits"] > 12
+    assert list(run.batches.sequences) == [2, 2, 1]
+    assert (run.batches.server_s > 0).all()
+    assert set(run.operations.kind) >= {"input", "multiply_plain", "square", "rotate"}
+    leftovers = [path for path in tmp_path.iterdir() if path.name != "finished"]
+    assert leftovers == [], "requests, responses and keys are removed"
+
+
+def test_finished_batches_are_not_evaluated_again(
+    case: tuple[FoldedNetwork, Path, np.ndarray], tmp_path: Path
+) -> None:
+    _, plan, frames = case
+    first = evaluate_encrypted(plan, frames, tmp_path, Inline(), in_flight=1)
+    again = evaluate_encrypted(plan, frames, tmp_path, Refusing(), in_flight=1)
+    np.testing.assert_array_equal(first.scores, again.scores)
+    (tmp_path / "finished" / "batch-2.json").unlink()
+    repaired = evaluate_encrypted(plan, frames, tmp_path, Inline(), in_flight=1)
+    np.testing.assert_array_equal(first.scores[:2], repaired.scores[:2])
+    np.testing.assert_allclose(first.scores, repaired.scores, atol=1e-3)
+
+
+def test_finished_batches_of_other_frames_do_not_count(
+    case: tuple[FoldedNetwork, Path, np.ndarray], tmp_path: Path
+) -> None:
+    network, plan, frames = case
+    evaluate_encrypted(plan, frames[:2], tmp_path, Inline(), in_flight=1)
+    other = evaluate_encrypted(plan, frames[2:4], tmp_path, Inline(), in_flight=1)
+    np.testing.assert_allclose(other.scores, network.scores(frames[2:4]), atol=1e-3)
+
+
+def test_server_failure_reaches_the_caller(
+    case: tuple[FoldedNetwork, Path, np.ndarray], tmp_path: Path
+) -> None:
+    _, plan, _ = case
+    with pytest.raises(HeclstmError, match="register the client again"):
+        evaluate_request(plan, tmp_path / "none", tmp_path / "request", tmp_path / "response")
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(b"HECLSTM1" + json.dumps({}).encode())
+    with pytest.raises(WireError):
+        evaluate_request(plan, damaged, tmp_path / "request", tmp_path / "response")
+
+
+def test_agreement_counts_flips_and_bits() -> None:
+    clear = np.array([0.5, -0.5, 0.01, 1.0])
+    found = agreement(clear, clear + np.array([0, 2**-9, -2**-5, 2**-9]), threshold=0.0)
+    assert (found["n"], found["flips"], found["flip_rate"]) == (4, 1, 0.25)
+    assert found["worst_bits"] == pytest.approx(5)
+    assert found["precision_bits"] == pytest.approx(-np.log2((2**-8 + 2**-5) / 4))
+    assert found["flip_rate_low"] < 0.25 < found["flip_rate_high"]
