@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from heclstm_lib.errors import DataError
-from heclstm_lib.evaluation.metrics import auc, relative_scores
+from heclstm_lib.evaluation.metrics import Decisions, auc, metric_row
 from heclstm_lib.evaluation.statistics import (
-    bootstrap_interval,
     fast_auc,
     holm,
     patient_resamples,
@@ -29,9 +28,7 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
     table = []
     for name, part in methods.items():
         _check_same(methods[reference], part, reference, name)
-        low, high, _ = bootstrap_interval(part, auc, bootstrap)
-        row = {"method": name, "estimate": auc(part), "ci_low": low, "ci_high": high}
-        row |= {"n_patients": part.patient_id.nunique(), "n_sequences": len(part)}
+        row: dict[str, object] = {"method": name} | metric_row(auc, part, bootstrap)
         if name != reference:
             row |= paired_difference(methods[reference], part, bootstrap)
         table.append(row)
@@ -50,11 +47,11 @@ def paired_difference(
     (Davison and Hinkley 1997, section 4.4).
     """
     labels = reference.label.to_numpy()
-    ours, theirs = relative_scores(reference), relative_scores(other)
+    ours, theirs = Decisions.of(reference).relative, Decisions.of(other).relative
     draws = np.array(
         [
             fast_auc(theirs[index], labels[index]) - fast_auc(ours[index], labels[index])
-            for index in patient_resamples(reference.patient_id, repeats)
+            for index in patient_resamples(reference.patient_id.to_numpy(), repeats)
         ]
     )
     draws = draws[np.isfinite(draws)]

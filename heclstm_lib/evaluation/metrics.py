@@ -7,83 +7,117 @@ score - threshold, since every fold has a model and a threshold of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from heclstm_lib.evaluation.statistics import bootstrap_interval, fast_auc
 
 
-def relative_scores(rows: pd.DataFrame) -> np.ndarray:
-    """Scores relative to the threshold [n]: positive decisions are >= 0."""
-    return (rows.score - rows.threshold).to_numpy(dtype=np.float64)
+@dataclass(frozen=True)
+class Decisions:
+    """Scores [n] relative to the threshold (positive decision: >= 0), logits [n], labels [n]."""
+
+    relative: NDArray[np.float64]
+    logit: NDArray[np.float64]
+    label: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Decisions:
+        """From a table with columns score, threshold and label."""
+        score = rows.score.to_numpy(dtype=np.float64)
+        return cls(score - rows.threshold.to_numpy(dtype=np.float64), score, rows.label.to_numpy())
+
+    def take(self, index: NDArray[np.int64]) -> Decisions:
+        """The decisions of some rows."""
+        return Decisions(self.relative[index], self.logit[index], self.label[index])
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """True positives, false positives, false negatives, true negatives."""
+        called, ill = self.relative >= 0, self.label == 1
+        tp, positives, called_count = (int(np.sum(x)) for x in (called & ill, ill, called))
+        fp = called_count - tp
+        return tp, fp, positives - tp, len(ill) - positives - fp
 
 
-def auc(rows: pd.DataFrame) -> float:
+def auc(sample: Decisions) -> float:
     """Area under the ROC curve of the pooled relative scores."""
-    return fast_auc(relative_scores(rows), rows.label.to_numpy())
-
-
-def _rates(rows: pd.DataFrame) -> tuple[float, float, float, float]:
-    called = relative_scores(rows) >= 0
-    label = rows.label.to_numpy() == 1
-    return (
-        float(np.sum(called & label)),
-        float(np.sum(called & ~label)),
-        float(np.sum(~called & label)),
-        float(np.sum(~called & ~label)),
-    )
+    return fast_auc(sample.relative, sample.label)
 
 
 def _ratio(top: float, bottom: float) -> float:
     return top / bottom if bottom else float("nan")
 
 
-def accuracy(rows: pd.DataFrame) -> float:
+def accuracy(sample: Decisions) -> float:
     """Share of right decisions."""
-    tp, _, _, tn = _rates(rows)
-    return _ratio(tp + tn, len(rows))
+    tp, _, _, tn = sample.counts
+    return _ratio(tp + tn, len(sample.label))
 
 
-def sensitivity(rows: pd.DataFrame) -> float:
+def sensitivity(sample: Decisions) -> float:
     """Share of positives that are called positive."""
-    tp, _, fn, _ = _rates(rows)
+    tp, _, fn, _ = sample.counts
     return _ratio(tp, tp + fn)
 
 
-def missed_diagnosis_rate(rows: pd.DataFrame) -> float:
+def missed_diagnosis_rate(sample: Decisions) -> float:
     """Share of positives that are missed, 1 - sensitivity."""
-    tp, _, fn, _ = _rates(rows)
+    tp, _, fn, _ = sample.counts
     return _ratio(fn, tp + fn)
 
 
-def specificity(rows: pd.DataFrame) -> float:
+def specificity(sample: Decisions) -> float:
     """Share of negatives that are called negative."""
-    _, fp, _, tn = _rates(rows)
+    _, fp, _, tn = sample.counts
     return _ratio(tn, tn + fp)
 
 
-def f1(rows: pd.DataFrame) -> float:
+def f1(sample: Decisions) -> float:
     """Harmonic mean of precision and sensitivity, 2 tp / (2 tp + fp + fn)."""
-    tp, fp, fn, _ = _rates(rows)
+    tp, fp, fn, _ = sample.counts
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
-def brier(rows: pd.DataFrame) -> float:
-    """Mean squared error of sigmoid(score) (Brier, Monthly Weather Review 1950)."""
-    probability = 1 / (1 + np.exp(-np.clip(rows.score.to_numpy(dtype=np.float64), -500, 500)))
-    return float(np.mean((probability - rows.label.to_numpy()) ** 2))
+def brier(sample: Decisions) -> float:
+    """Mean squared error of sigmoid(logit) (Brier, Monthly Weather Review 1950)."""
+    probability = 1 / (1 + np.exp(-np.clip(sample.logit, -500, 500)))
+    return float(np.mean((probability - sample.label) ** 2))
 
 
-METRICS: dict[str, Callable[[pd.DataFrame], float]] = {
-    "auc": auc,
-    "accuracy": accuracy,
-    "sensitivity": sensitivity,
-    "missed_diagnosis_rate": missed_diagnosis_rate,
-    "specificity": specificity,
-    "f1": f1,
-    "brier": brier,
+METRICS: dict[str, Callable[[Decisions], float]] = {
+    metric.__name__: metric
+    for metric in (
+        auc,
+        accuracy,
+        sensitivity,
+        missed_diagnosis_rate,
+        specificity,
+        f1,
+        brier,
+    )
 }
+
+
+def metric_row(
+    metric: Callable[[Decisions], float], rows: pd.DataFrame, bootstrap: int
+) -> dict[str, float]:
+    """One metric of a table of decisions: estimate, interval, n of patients and sequences."""
+    sample = Decisions.of(rows)
+    low, high, valid = bootstrap_interval(
+        rows.patient_id.to_numpy(), lambda index: metric(sample.take(index)), bootstrap
+    )
+    return {
+        "estimate": metric(sample),
+        "ci_low": low,
+        "ci_high": high,
+        "n_patients": rows.patient_id.nunique(),
+        "n_sequences": len(rows),
+        "resamples": valid,
+    }
 
 
 def metric_table(rows: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
@@ -92,18 +126,6 @@ def metric_table(rows: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
     Columns metric, estimate, ci_low, ci_high, n_patients, n_sequences, resamples (those in which
     the metric was defined).
     """
-    table = []
-    for name, metric in METRICS.items():
-        low, high, valid = bootstrap_interval(rows, metric, bootstrap)
-        table.append(
-            {
-                "metric": name,
-                "estimate": metric(rows),
-                "ci_low": low,
-                "ci_high": high,
-                "n_patients": rows.patient_id.nunique(),
-                "n_sequences": len(rows),
-                "resamples": valid,
-            }
-        )
-    return pd.DataFrame(table)
+    return pd.DataFrame(
+        [{"metric": name} | metric_row(metric, rows, bootstrap) for name, metric in METRICS.items()]
+    )

@@ -50,18 +50,18 @@ def patient_resamples(
 
 
 def bootstrap_interval(
-    rows: pd.DataFrame,
-    statistic: Callable[[pd.DataFrame], float],
+    patients: NDArray[np.object_],
+    statistic: Callable[[NDArray[np.int64]], float],
     repeats: int,
     level: float = 0.95,
 ) -> tuple[float, float, int]:
     """Percentile bootstrap interval over patients, and how many resamples gave a number.
 
+    `statistic` gets the row indices of a resample.
+
     Resamples in which the statistic is undefined (a class is missing) are left out and counted.
     """
-    values = np.array(
-        [statistic(rows.iloc[index]) for index in patient_resamples(rows.patient_id, repeats)]
-    )
+    values = np.array([statistic(index) for index in patient_resamples(patients, repeats)])
     valid = values[np.isfinite(values)]
     if not len(valid):
         return float("nan"), float("nan"), 0
@@ -115,7 +115,7 @@ def roc_band(rows: pd.DataFrame, repeats: int, points: int = 101) -> pd.DataFram
     relative = (rows.score - rows.threshold).to_numpy()
     labels = rows.label.to_numpy()
     curves = []
-    for index in patient_resamples(rows.patient_id, repeats):
+    for index in patient_resamples(rows.patient_id.to_numpy(), repeats):
         if 0 < labels[index].sum() < len(index):
             curves.append(_roc_on(grid, relative[index], labels[index]))
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)

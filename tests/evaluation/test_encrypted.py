@@ -32,7 +32,7 @@ class Inline(Executor):
 class Refusing(Executor):
     """Fails the test when anything is evaluated."""
 
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def submit(self, *_args, **_kwargs):  # type: ignore[no-untyped-def]
         pytest.fail("nothing is left to evaluate, but a request was submitted")
 
 
@@ -113,7 +113,7 @@ def test_server_failure_reaches_the_caller(
 
 def test_agreement_counts_flips_and_bits() -> None:
     clear = np.array([0.5, -0.5, 0.01, 1.0])
-    found = agreement(clear, clear + np.array([0, 2**-9, -2**-5, 2**-9]), threshold=0.0)
+    found = agreement(clear, clear + np.array([0, 2**-9, -(2**-5), 2**-9]), threshold=0.0)
     assert (found["n"], found["flips"], found["flip_rate"]) == (4, 1, 0.25)
     assert found["worst_bits"] == pytest.approx(5)
     assert found["precision_bits"] == pytest.approx(-np.log2((2**-8 + 2**-5) / 4))

@@ -15,7 +15,7 @@ PARAMS = CkksParameters(poly_degree=8192, levels=2, scale_bits=40, first_bits=50
 
 def test_every_primitive_is_measured_at_every_level_it_exists(tmp_path: Path) -> None:
     table = primitives.load_primitives(PARAMS, tmp_path, repeats=1)
-    levels = table.groupby("kind").level.apply(set)
+    levels = table.groupby("kind")["level"].apply(set)
     assert set(levels.index) == set(primitives.MEASURED)
     assert levels["rotate"] == {0, 1, 2}
     assert levels["rescale"] == {1, 2}
