@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.errors import TrainingError
 from heclstm_lib.evaluation.operating_point import choose_threshold
+from heclstm_lib.models.baselines import baseline_scores
 from heclstm_lib.models.calibrate import measure_ranges
 from heclstm_lib.models.checkpoint import TrainedModel, write_bundle
 from heclstm_lib.models.normalise import fit_normaliser, predict
@@ -74,12 +76,31 @@ def _finish(
 def prediction_table(trained: TrainedModel, sequences: SequenceSet) -> pd.DataFrame:
     """One row a sequence: ids, label, score and the model's threshold (both logits)."""
     scores, _ = predict(trained.model, trained.normaliser, sequences)
+    return score_table(sequences, scores, trained.threshold)
+
+
+def score_table(sequences: SequenceSet, scores: np.ndarray, threshold: float) -> pd.DataFrame:
+    """One row a sequence: sequence_id, patient_id, label, score, threshold."""
     return pd.DataFrame(
         {
             "sequence_id": sequences.sequence_ids,
             "patient_id": sequences.patient_ids,
             "label": sequences.labels,
             "score": scores,
-            "threshold": trained.threshold,
+            "threshold": threshold,
         }
     )
+
+
+def run_baselines(space: Workspace) -> pd.DataFrame:
+    """Test predictions of the trivial baselines on every fold; column `method` names them."""
+    tables = []
+    for fold in space.study.folds:
+        sets = space.sets(fold)
+        for name, (val, test) in baseline_scores(sets).items():
+            threshold = choose_threshold(
+                val, sets["val"].labels, space.study.train.target_sensitivity
+            )
+            table = score_table(sets["test"], test, threshold)
+            tables.append(table.assign(fold=fold, method=name))
+    return pd.concat(tables, ignore_index=True)

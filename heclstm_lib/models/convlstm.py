@@ -1,0 +1,119 @@
+"""The convolutional LSTM on image sequences: both twins are this one class.
+
+The formulas of Yue et al. (2021) are not public; this is OUR READING of the abstract:
+
+    a_t = pool(act(norm(conv(x_t))))                  convolutional blocks, shared over frames
+    i, f, g, o = gates(W a_t + b + U h_{t-1})         LSTM, h_0 = c_0 = 0
+    c_t = f * c_{t-1} + i * g
+    h_t = o * cell(c_t)
+    z_t = alpha * s_t + (1 - alpha) * h_t             weighted unit: s_t = P a_t + q (spatial),
+                                                      alpha = sigmoid(learned), one per feature
+    u_t = w . z_t + b                                 score of a frame
+    score = sum_t v_t u_t,  v = softmax(learned)      sequence voting
+
+"exact" twin: ReLU; sigmoid in i, f, o; tanh in g and cell. "polynomial" twin: degree 2 after the
+convolutions, `gate_degree` in the gates, identity cell. The layers have the same names.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from heclstm_lib.config import ModelConfig
+from heclstm_lib.models.blocks import make_blocks
+from heclstm_lib.models.polynomial import make_activations, range_records
+
+
+class ModelOutput(NamedTuple):
+    """Logits of sequences and frames; how far the polynomials left their intervals."""
+
+    score: Tensor  # [B]
+    frame_scores: Tensor  # [B, T]
+    range_penalty: Tensor  # scalar, 0 for the exact twin
+    fraction_outside: Tensor  # scalar in [0, 1], without gradient
+
+
+class LSTM(nn.Module):
+    """One layer with replaceable activations; gate order i, f, g, o."""
+
+    def __init__(self, features: int, hidden: int, gates: dict[str, nn.Module], cell: nn.Module):
+        super().__init__()
+        self.input = nn.Linear(features, 4 * hidden)
+        self.recurrent = nn.Linear(hidden, 4 * hidden, bias=False)
+        with torch.no_grad():
+            self.input.bias[hidden : 2 * hidden] += 1.0  # remember at first (Jozefowicz 2015)
+        self.gates, self.cell = nn.ModuleDict(gates), cell
+
+    def forward(self, a: Tensor) -> Tensor:
+        """States h [B, T, H] of features a [B, T, F]."""
+        arguments = self.input(a)  # [B, T, F] -> [B, T, 4H]
+        h = c = a.new_zeros(len(a), self.recurrent.in_features)  # [B, H]
+        states = []
+        for t in range(a.shape[1]):
+            p = (arguments[:, t] + self.recurrent(h)).chunk(4, dim=1)  # [B, 4H] -> 4 x [B, H]
+            i, f, g, o = (gate(x) for gate, x in zip(self.gates.values(), p, strict=True))
+            c = f * c + i * g
+            h = o * self.cell(c)
+            states.append(h)
+        return torch.stack(states, dim=1)  # [B, T, H]
+
+
+class WeightedUnit(nn.Module):
+    """z = alpha s + (1 - alpha) h; switched off z = h; without LSTM (h is None) z = s."""
+
+    def __init__(self, features: int, hidden: int, enabled: bool) -> None:
+        super().__init__()
+        self.project = nn.Linear(features, hidden)
+        self.alpha_logit, self.enabled = nn.Parameter(torch.zeros(hidden)), enabled
+
+    def forward(self, a: Tensor, h: Tensor | None) -> Tensor:
+        """z [B, T, H] of features a [B, T, F] and states h [B, T, H]."""
+        if h is not None and not self.enabled:
+            return h
+        s = self.project(a)  # [B, T, F] -> [B, T, H]
+        alpha = torch.sigmoid(self.alpha_logit)
+        return s if h is None else alpha * s + (1 - alpha) * h
+
+
+class Voting(nn.Module):
+    """Weighted sum of the frames' scores; switched off, the last frame decides."""
+
+    def __init__(self, hidden: int, frames: int, enabled: bool) -> None:
+        super().__init__()
+        self.frame = nn.Linear(hidden, 1)
+        # Late frames weigh more at first: with equal votes a change over time cancels out of the
+        # sum over frames, and training finds no slope towards it.
+        self.weight_logit = nn.Parameter(torch.linspace(-1.0, 1.0, frames))
+        self.enabled = enabled
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """score [B] and frame scores [B, T] of z [B, T, H]."""
+        u = self.frame(z).squeeze(-1)  # [B, T, H] -> [B, T]
+        return (u @ torch.softmax(self.weight_logit, dim=0) if self.enabled else u[:, -1]), u
+
+
+class ConvLSTM(nn.Module):
+    """Blocks, LSTM, weighted unit, voting. ConfigError if activation or sizes do not fit."""
+
+    def __init__(
+        self, config: ModelConfig, channels: int, image_size: int, frames: int, activation: str
+    ) -> None:
+        super().__init__()
+        self.config, self.channels, self.image_size = config, channels, image_size
+        self.frames, self.activation, size = frames, activation, config.hidden
+        act, gates, cell = make_activations(activation, config.gate_degree)
+        self.blocks, features = make_blocks(config, channels, image_size, act)
+        self.lstm = LSTM(features, size, gates, cell) if config.lstm else None
+        self.weighted = WeightedUnit(features, size, config.weighted_unit)
+        self.voting = Voting(size, frames, config.voting)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        """Scores of normalised sequences x [B, T, C, H, W]."""
+        a = self.blocks(x.flatten(0, 1))  # [B, T, C, H, W] -> [B*T, O, H', W']
+        a = a.flatten(1).unflatten(0, x.shape[:2])  # [B, T, F]
+        h = self.lstm(a) if self.lstm is not None else None  # [B, T, H]
+        score, frame_scores = self.voting(self.weighted(a, h))  # [B], [B, T]
+        return ModelOutput(score, frame_scores, *range_records(self, score))

@@ -1,0 +1,116 @@
+"""Polynomial activations in the forms that CKKS evaluates cheaply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from heclstm_lib.errors import ConfigError
+
+CURVATURE_FLOOR = 0.03  # |c2| of degree 2: the square is completed, which divides by c2
+GATES = ("i", "f", "g", "o")
+CUBIC_FLOOR = 0.003  # |c3| of degree 3: its cube root stretches the argument
+
+
+class Polynomial(nn.Module):
+    """A learned polynomial of degree 2 or 3 with the interval it was fitted on.
+
+    degree 2: p(x) = c0 + c1 x + c2 x^2 with |c2| >= 0.03, because the encrypted evaluation
+    completes the square, c2 (x + c1 / 2 c2)^2 + c0 - c1^2 / 4 c2: one level.
+    degree 3: p(x) = c0 + x (c1 + c3 x^2) with |c3| >= 0.003 and no quadratic term: two levels.
+
+    `coefficients` are ascending, c0..cd. `interval` [low, high] is where the fit holds. Each
+    call records the mean squared excess beyond it; `take_records` hands the records over.
+    Raises ConfigError for another degree.
+    """
+
+    interval: Tensor
+
+    def __init__(self, degree: int) -> None:
+        super().__init__()
+        if degree not in (2, 3):
+            raise ConfigError(
+                f"Polynomial: degree {degree!r} is not supported. Use gate_degree 2 or 3."
+            )
+        self.degree = degree
+        start = [0.0, 1.0, CURVATURE_FLOOR] if degree == 2 else [0.0, 1.0, 0.0, CUBIC_FLOOR]
+        self.coefficients = nn.Parameter(torch.tensor(start))
+        self.register_buffer("interval", torch.tensor([-4.0, 4.0]))
+        self._records: list[tuple[Tensor, Tensor]] = []
+
+    def initialise(self, coefficients: Sequence[float], interval: tuple[float, float]) -> None:
+        """Set the coefficients (ascending) and the interval (low, high) of a fit."""
+        with torch.no_grad():
+            self.coefficients.copy_(torch.as_tensor(coefficients))
+            self.interval.copy_(torch.as_tensor(interval))
+
+    def effective_coefficients(self) -> Tensor:
+        """Coefficients [degree + 1] as evaluated: the leading one is held off zero, sign kept.
+
+        The floor passes the gradient straight through, or a coefficient under it would be stuck.
+        """
+        c = self.coefficients
+        floor = CURVATURE_FLOOR if self.degree == 2 else CUBIC_FLOOR
+        lead = c[-1]
+        sign = torch.where(lead < 0, -1.0, 1.0).to(lead.dtype)
+        held = lead + (sign * lead.abs().clamp(min=floor) - lead).detach()
+        middle = c[1:2] if self.degree == 2 else torch.stack([c[1], torch.zeros_like(lead)])
+        return torch.cat([c[0:1], middle, held[None]])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluate on x of any shape; the result has the same shape."""
+        low, high = self.interval
+        excess = torch.relu(low - x) + torch.relu(x - high)
+        self._records.append((excess.square().mean(), (excess > 0).to(x.dtype).mean()))
+        c = self.effective_coefficients()
+        if self.degree == 2:
+            return c[0] + x * (c[1] + x * c[2])
+        return c[0] + x * (c[1] + c[3] * x * x)
+
+    def take_records(self) -> list[tuple[Tensor, Tensor]]:
+        """(range penalty, fraction outside) of each call since last asked; forgets them.
+
+        They are handed over, not kept: a module that holds graph tensors cannot be copied.
+        """
+        records, self._records = self._records, []
+        return records
+
+    def extra_repr(self) -> str:
+        """Degree and interval for printing the model."""
+        low, high = self.interval.tolist()
+        return f"degree={self.degree}, interval=[{low:.2f}, {high:.2f}]"
+
+
+def range_records(model: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Range penalty summed over the polynomials of a model, and mean fraction outside.
+
+    Of a polynomial called several times (a gate, once a frame) the mean over its calls counts.
+    Both are zero, of the type of `like`, for a model without polynomials.
+    """
+    taken = [m.take_records() for m in model.modules() if isinstance(m, Polynomial)]
+    means = [torch.stack([torch.stack(call) for call in calls]).mean(0) for calls in taken if calls]
+    if not means:
+        return like.new_zeros(()), like.new_zeros(())
+    table = torch.stack(means)  # [polynomials, 2]
+    return table[:, 0].sum(), table[:, 1].mean().detach()
+
+
+def make_activations(
+    kind: str, gate_degree: int
+) -> tuple[Callable[[], nn.Module], dict[str, nn.Module], nn.Module]:
+    """Maker of the blocks' activations, the gates i, f, g, o and the cell's activation.
+
+    "exact": ReLU; sigmoid, tanh in g; tanh. "polynomial": degree 2; `gate_degree`; identity.
+    Raises ConfigError for another kind.
+    """
+    if kind == "exact":
+        exact: dict[str, nn.Module] = {
+            name: nn.Tanh() if name == "g" else nn.Sigmoid() for name in GATES
+        }
+        return nn.ReLU, exact, nn.Tanh()
+    if kind == "polynomial":
+        gates: dict[str, nn.Module] = {name: Polynomial(gate_degree) for name in GATES}
+        return (lambda: Polynomial(2)), gates, nn.Identity()
+    raise ConfigError(f"ConvLSTM: activation '{kind}' is unknown. Use 'exact' or 'polynomial'.")

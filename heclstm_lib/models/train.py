@@ -1,0 +1,137 @@
+"""Training of either twin: deterministic given a seed, resumable after every epoch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from heclstm_lib.config import ModelConfig, TrainConfig
+from heclstm_lib.data.sequences import SequenceSet
+from heclstm_lib.models.calibrate import fit_polynomials
+from heclstm_lib.models.checkpoint import (
+    FORMAT,
+    config_digest,
+    load_checkpoint,
+    state_digest,
+    write_atomic,
+)
+from heclstm_lib.models.convlstm import ConvLSTM
+from heclstm_lib.models.normalise import Normaliser, fit_normaliser, predict
+from heclstm_lib.models.training_run import Run
+
+__all__ = ["Normaliser", "TrainResult", "fit_normaliser", "make_model", "predict", "train_exact",
+           "train_model", "train_polynomial"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The best epoch's model (evaluation mode) and the history, one row an epoch."""
+
+    model: ConvLSTM
+    history: pd.DataFrame  # columns HISTORY; penalty: training, fraction_outside: validation
+    best_epoch: int
+    fits: pd.DataFrame | None = None  # the polynomial fits the twin started from
+
+
+def make_model(
+    config: ModelConfig, sequences: SequenceSet, seed: int, activation: str = "exact"
+) -> ConvLSTM:
+    """A model for these sequences; the same seed gives the same weights, the global RNG stays."""
+    _, frames, channels, _, image_size = sequences.frames.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ConvLSTM(config, channels, image_size, frames, activation)
+
+
+def train_exact(
+    sets: dict[str, SequenceSet], model: ModelConfig, train: TrainConfig, **options: Any
+) -> TrainResult:
+    """Train the exact twin on sets["train"], choosing the epoch on sets["val"].
+
+    options: those of `train_model` (checkpoint, progress, on_epoch).
+    """
+    network = make_model(model, sets["train"], train.seed)
+    return train_model(
+        network, sets, train, epochs=train.epochs, rate=train.learning_rate, **options
+    )
+
+
+def train_polynomial(
+    exact: ConvLSTM, sets: dict[str, SequenceSet], train: TrainConfig, **options: Any
+) -> TrainResult:
+    """Fit the polynomials of a trained exact twin and train on with the range penalty."""
+    frames = fit_normaliser(sets["train"]).apply(sets["train"].frames)
+    twin, fits = fit_polynomials(exact, frames)
+    epochs, rate = train.polynomial_epochs, train.polynomial_learning_rate
+    result = train_model(twin, sets, train, epochs=epochs, rate=rate, **options)
+    return TrainResult(result.model, result.history, result.best_epoch, fits)
+
+
+def train_model(
+    model: ConvLSTM,
+    sets: dict[str, SequenceSet],
+    config: TrainConfig,
+    *,
+    epochs: int,
+    rate: float,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> TrainResult:
+    """Train a copy of `model` for at most `epochs`, stopping early on the validation AUC.
+
+    Loss: class-weighted cross entropy of the sequence score + range_penalty x penalty; AdamW with
+    a cosine from `rate` to 0. The best epoch has the highest AUC, among equals the lowest loss.
+    With a `checkpoint` path the state is written after every epoch, and a later call with the same
+    arguments goes on from there to the bitwise same result. `on_epoch` gets each history row.
+    Raises TrainingError: one class only, foreign checkpoint, non-finite loss.
+    """
+    run = Run(copy.deepcopy(model), sets, config, epochs, rate)
+    digest = config_digest(
+        format=FORMAT,
+        train=config,
+        model=model.config,
+        activation=model.activation,
+        epochs=epochs,
+        rate=rate,
+        data=[sets["train"].digest, sets["val"].digest],
+        start=state_digest(model),
+    )
+    saved = load_checkpoint(checkpoint, digest) if checkpoint is not None else None
+    if saved is not None:
+        run.restore(saved)
+    with (
+        _deterministic(),
+        tqdm(
+            total=epochs, initial=run.epoch, desc=f"train {model.activation}", disable=not progress
+        ) as bar,
+    ):
+        while not run.finished():
+            row = run.step()
+            if checkpoint is not None:
+                write_atomic({"digest": digest, **run.state()}, checkpoint)
+            bar.update()
+            bar.set_postfix(loss=f"{row['train_loss']:.3f}", val_auc=f"{row['val_auc']:.3f}")
+            if on_epoch is not None:
+                on_epoch(row)
+    history = pd.DataFrame(run.history).astype({"epoch": int})
+    return TrainResult(run.best_model(), history, run.best["epoch"])
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Deterministic algorithms inside, the caller's setting afterwards."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
