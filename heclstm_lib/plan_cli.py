@@ -14,7 +14,7 @@ from heclstm_lib.he.store import write_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.fold import fold_network
-from heclstm_lib.study.conversion import plan_network_of
+from heclstm_lib.stages.conversion import plan_network_of
 
 EXAMPLES = """examples:
   heclstm plan

@@ -31,7 +31,7 @@ from heclstm_lib.data.manifest import load_manifest
 from heclstm_lib.data.splits import load_split
 from heclstm_lib.data.summary import counts_table, left_out_table, manifest_card
 from heclstm_lib.figures.data import plot_course, plot_lengths, plot_sequences, plot_split
-from heclstm_lib.study.stage import open_stage
+from heclstm_lib.stages.notebook import open_stage
 
 stage = open_stage("01_data_preparation", profile, dataset, out, data)
 sequences = stage.space.sequences

@@ -36,13 +36,13 @@ data = ""
 
 # %%
 import pandas as pd
+
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.evaluation.statistics import roc_band
-
 from heclstm_lib.figures.training import plot_fits, plot_forest, plot_history, plot_ranges, plot_roc
-from heclstm_lib.study.stage import open_stage
-from heclstm_lib.study.training import run_baselines, train_folds
+from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.stages.training import run_baselines, train_folds
 
 stage = open_stage("02_plaintext_training", profile, dataset, out, data)
 stage.study.model, stage.study.train

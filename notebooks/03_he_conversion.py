@@ -34,8 +34,8 @@ from heclstm_lib.he.params import security_report
 from heclstm_lib.he.plan import check_plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.study.conversion import convert_folds, normalised
-from heclstm_lib.study.stage import open_stage
+from heclstm_lib.stages.conversion import convert_folds, normalised
+from heclstm_lib.stages.notebook import open_stage
 
 stage = open_stage("03_he_conversion", profile, dataset, out, data)
 space, fold = stage.space, stage.study.folds[0]

@@ -26,17 +26,17 @@ data = ""
 
 # %%
 import pandas as pd
-from heclstm_lib.evaluation.metrics import metric_table
 
 from heclstm_lib.evaluation.cost import bytes_table, time_by
 from heclstm_lib.evaluation.encrypted import agreement
+from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.evaluation.primitives import floor_table, load_primitives
 from heclstm_lib.figures.he import plot_agreement, plot_bytes, plot_time
 from heclstm_lib.figures.training import plot_votes
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.paths import cache_root
-from heclstm_lib.study.encryption import evaluate_fold_encrypted
-from heclstm_lib.study.stage import open_stage
+from heclstm_lib.stages.encryption import evaluate_fold_encrypted
+from heclstm_lib.stages.notebook import open_stage
 
 stage = open_stage("04_encrypted_evaluation", profile, dataset, out, data)
 space = stage.space

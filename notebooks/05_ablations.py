@@ -27,13 +27,13 @@ data = ""
 
 # %%
 import pandas as pd
+
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metric_table
-from heclstm_lib.models.variants import describe_variants
-
 from heclstm_lib.figures.training import plot_forest
-from heclstm_lib.study.ablations import run_variants
-from heclstm_lib.study.stage import open_stage
+from heclstm_lib.models.variants import describe_variants
+from heclstm_lib.stages.ablations import run_variants
+from heclstm_lib.stages.notebook import open_stage
 
 stage = open_stage("05_ablations", profile, dataset, out, data)
 describe_variants(stage.study.ablations)

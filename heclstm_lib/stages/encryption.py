@@ -10,9 +10,9 @@ from heclstm_lib.evaluation.fanout import make_executor
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.study.conversion import float64_scores, normalised
-from heclstm_lib.study.training import prediction_table
-from heclstm_lib.study.workspace import Workspace
+from heclstm_lib.stages.conversion import float64_scores, normalised
+from heclstm_lib.stages.training import prediction_table
+from heclstm_lib.stages.workspace import Workspace
 
 
 def evaluate_fold_encrypted(space: Workspace, fold: int) -> tuple[pd.DataFrame, EncryptedRun, Plan]:

@@ -12,7 +12,7 @@ import pandas as pd
 from heclstm_lib.config import DatasetStudy, Profile, load_profile, to_dict
 from heclstm_lib.provenance import collect_provenance
 from heclstm_lib.results import ResultStore
-from heclstm_lib.study.workspace import Workspace, open_workspace
+from heclstm_lib.stages.workspace import Workspace, open_workspace
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from heclstm_lib.models.checkpoint import TrainedModel, load_bundle
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.models.normalise import predict
-from heclstm_lib.study.workspace import Workspace
+from heclstm_lib.stages.workspace import Workspace
 
 
 def convert_folds(space: Workspace) -> pd.DataFrame:

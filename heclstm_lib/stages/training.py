@@ -15,7 +15,7 @@ from heclstm_lib.models.calibrate import measure_ranges
 from heclstm_lib.models.checkpoint import TrainedModel, write_bundle
 from heclstm_lib.models.normalise import fit_normaliser, predict
 from heclstm_lib.models.train import TrainResult, train_exact, train_polynomial
-from heclstm_lib.study.workspace import Workspace
+from heclstm_lib.stages.workspace import Workspace
 
 
 @dataclass(frozen=True)

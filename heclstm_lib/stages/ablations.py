@@ -7,9 +7,9 @@ import pandas as pd
 from heclstm_lib.errors import PlanError
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.variants import apply_variant
-from heclstm_lib.study.conversion import plan_model
-from heclstm_lib.study.training import train_folds
-from heclstm_lib.study.workspace import Workspace, open_workspace
+from heclstm_lib.stages.conversion import plan_model
+from heclstm_lib.stages.training import train_folds
+from heclstm_lib.stages.workspace import Workspace, open_workspace
 
 
 def run_variants(space: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
