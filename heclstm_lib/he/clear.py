@@ -13,23 +13,23 @@ from heclstm_lib.he.plan import Op, Plan
 class ClearBackend:
     """Slot-wise float64 arithmetic; scale and level operations do nothing."""
 
-    def add(self, left: Vector, right: Vector, op: Op) -> Vector:
+    def add(self, left: Vector, right: Vector, _op: Op) -> Vector:
         return left + right
 
     add_plain = add
 
-    def negate(self, value: Vector, op: Op) -> Vector:
+    def negate(self, value: Vector, _op: Op) -> Vector:
         return -value
 
-    def multiply(self, left: Vector, right: Vector, op: Op) -> Vector:
+    def multiply(self, left: Vector, right: Vector, _op: Op) -> Vector:
         return left * right
 
     multiply_plain = multiply
 
-    def square(self, value: Vector, op: Op) -> Vector:
+    def square(self, value: Vector, _op: Op) -> Vector:
         return value * value
 
-    def relinearise(self, value: Vector, op: Op) -> Vector:
+    def relinearise(self, value: Vector, _op: Op) -> Vector:
         return value
 
     rescale = relinearise
@@ -43,7 +43,7 @@ def evaluate_clear(plan: Plan, frames: Vector) -> Vector:
     """Scores [n] of normalised frames [n, T, C, H, W], n at most the plan's sequences."""
     taps = list(encode_taps(plan.signature, frames))
     result = execute(plan, ClearBackend(), taps.__getitem__)
-    return decode_scores(result, len(frames))
+    return decode_scores(plan.layout, result, len(frames))
 
 
 def layer_ranges(plan: Plan, frames: Vector) -> dict[str, float]:

@@ -9,7 +9,7 @@ from heclstm_lib.he.layout_io import decode_scores, encode_taps
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Signature
 from heclstm_lib.he.seal import TENSEAL_VERSION, from_bytes, load_context
-from heclstm_lib.he.wire import iter_chunks, read_header, write_message
+from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message
 
 
 class Client:
@@ -25,7 +25,7 @@ class Client:
     def write_public_bundle(self, path: Path) -> int:
         """Write what the server may hold (public, relinearisation, Galois keys); size in bytes."""
         rotations = self.signature.rotations
-        header = self._header("public", 2 + len(rotations)) | {"rotations": list(rotations)}
+        header = self._header("public", 2 + len(rotations))
         return write_message(path, header, self._keys.evaluation_keys(rotations))
 
     def encrypt_batch(self, frames: Vector, path: Path) -> int:
@@ -36,10 +36,12 @@ class Client:
 
     def decrypt_scores(self, path: Path) -> Vector:
         """Scores [n] from a response file. A CKKS decryption must not leave its key holder."""
-        header = read_header(path, "response", self.signature.digest)
-        (data,) = iter_chunks(path)
+        layout = self.signature.layout
+        header = read_header(path, "response", self.signature.digest, chunks=1)
+        count = read_count(header, path, layout.sequences)
+        data = next(iter_chunks(path))
         ciphertext = from_bytes("Ciphertext", data, load_context(self.signature.params))
-        return decode_scores(self._keys.decrypt(ciphertext), header["sequences"])
+        return decode_scores(layout, self._keys.decrypt(ciphertext), count)
 
     def _header(self, kind: str, chunks: int) -> dict[str, object]:
         return {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from heclstm_lib.errors import DataError
-from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.plan import Signature
 
 
@@ -33,9 +33,14 @@ def encode_taps(signature: Signature, frames: Vector) -> Iterator[Vector]:
                 yield grid.reshape(layout.slots)
 
 
-def decode_scores(slots: Vector, count: int) -> Vector:
-    """Scores [count] from the decrypted slots [S]: slot s holds the score of sequence s."""
-    return np.asarray(slots[:count], dtype=np.float64)
+def decode_scores(layout: Layout, slots: Vector, count: int) -> Vector:
+    """Scores [count] from the decrypted slots [S]: every feature and frame holds a copy.
+
+    The mean of the copies is taken: the noise of key switching is far larger in the first few
+    slots than elsewhere. SEAL's digits are not centred, so their mean is a polynomial with all
+    coefficients alike, which is largest where the root of unity of a slot, 3^slot, is near 1.
+    """
+    return np.asarray(slots).reshape(-1, layout.sequences)[:, :count].mean(axis=0)
 
 
 def _check_frames(signature: Signature, frames: Vector) -> None:

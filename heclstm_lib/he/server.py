@@ -17,9 +17,10 @@ from heclstm_lib.he.seal import (
     SealBackend,
     from_bytes,
     load_context,
+    rotation_element,
     to_bytes,
 )
-from heclstm_lib.he.wire import iter_chunks, read_header, write_message
+from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message
 
 
 class Server:
@@ -28,21 +29,24 @@ class Server:
     def __init__(self, plan: Plan, bundle: Path) -> None:
         self.plan = plan
         self._context = load_context(plan.params)
-        header = read_header(bundle, "public", plan.digest)
-        steps = tuple(header.get("rotations", ()))
-        if steps != plan.rotations or header["chunks"] != 2 + len(steps):
-            raise WireError(
-                f"{bundle.name}: Galois keys for rotations {steps}, the plan needs "
-                f"{plan.rotations}. Make the bundle anew from this plan's signature."
-            )
+        steps = plan.rotations
+        read_header(bundle, "public", plan.digest, chunks=2 + len(steps))
         chunks = iter_chunks(bundle)
         self.public_key = from_bytes("PublicKey", next(chunks), self._context)
         relin = from_bytes("RelinKeys", next(chunks), self._context)
         galois = {
-            step: from_bytes("GaloisKeys", chunk, self._context)
-            for step, chunk in zip(steps, chunks, strict=True)
+            step: self._galois_key(chunk, step) for step, chunk in zip(steps, chunks, strict=True)
         }
         self._backend = SealBackend(self._context, relin, galois)
+
+    def _galois_key(self, data: bytes, step: int) -> Any:
+        key = from_bytes("GaloisKeys", data, self._context)
+        if not key.has_key(rotation_element(step, self.plan.params.poly_degree)):
+            raise WireError(
+                f"public bundle: the key in the place of rotation {step} is for another one. "
+                "Make the bundle anew from this plan's signature."
+            )
+        return key
 
     def __repr__(self) -> str:
         return f"Server(plan {self.plan.digest[:12]}, {len(self.plan.rotations)} Galois keys)"
@@ -55,12 +59,8 @@ class Server:
         `on_op` sees every operation as it ends. Raises WireError for a request of another plan,
         a wrong number of ciphertexts, or ciphertexts not at the top level and working scale.
         """
-        header = read_header(request, "request", self.plan.digest)
-        if header["chunks"] != self.plan.inputs.taps:
-            raise WireError(
-                f"{request.name}: {header['chunks']} ciphertexts, the plan takes "
-                f"{self.plan.inputs.taps}."
-            )
+        header = read_header(request, "request", self.plan.digest, self.plan.inputs.taps)
+        count = read_count(header, request, self.plan.layout.sequences)
         chunks = iter_chunks(request)
         result = execute(
             self.plan, self._backend, lambda number: self._load(next(chunks), number), on_op
@@ -69,7 +69,7 @@ class Server:
             "kind": "response",
             "plan": self.plan.digest,
             "tenseal": TENSEAL_VERSION,
-            "sequences": header["sequences"],
+            "sequences": count,
             "chunks": 1,
         }
         return write_message(response, answer, [to_bytes(result)])

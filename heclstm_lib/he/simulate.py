@@ -3,7 +3,9 @@
 Every slot carries a value and the variance of its error. Sources (Cheon et al., Asiacrypt 2017,
 lemmas 1-4; SEAL's ternary secret, error standard deviation 3.2): fresh encryption, rounding when
 a plaintext is encoded, rescaling, key switching. A polynomial whose coefficients have variance v
-has slot variance N v; dividing by the scale gives the error of the value.
+has slots of variance N v, half of it in the real part, where the values are; dividing by the
+scale gives the error of the value. The scores are the mean of copies whose last errors differ, so
+the prediction, which is of one copy, is on the safe side.
 """
 
 from __future__ import annotations
@@ -50,27 +52,27 @@ class SimulateBackend:
 
     def __init__(self, params: CkksParameters) -> None:
         self.params = params
-        self.degree = params.poly_degree
-        self.secret = 2 * self.degree / 3  # squared norm of a uniform ternary secret
+        self.real = params.poly_degree / 2  # slot variance per coefficient variance
+        self.secret = 2 * params.poly_degree / 3  # squared norm of a uniform ternary secret
         self.headroom_bits = np.inf
 
     def fresh(self, values: Vector) -> Noisy:
         """A fresh symmetric encryption: the error polynomial and the encoding's rounding."""
-        variance = self.degree * (ERROR_STD**2 + ROUNDING) / self.params.scale**2
+        variance = self.real * (ERROR_STD**2 + ROUNDING) / self.params.scale**2
         return Noisy(values, np.full(len(values), variance))
 
     def add(self, left: Noisy, right: Noisy, op: Op) -> Noisy:
         return self._checked(Noisy(left.value + right.value, left.variance + right.variance), op)
 
     def add_plain(self, value: Noisy, vector: Vector, op: Op) -> Noisy:
-        rounding = self.degree * ROUNDING / op.constant_scale**2
+        rounding = self.real * ROUNDING / op.constant_scale**2
         return self._checked(Noisy(value.value + vector, value.variance + rounding), op)
 
-    def negate(self, value: Noisy, op: Op) -> Noisy:
+    def negate(self, value: Noisy, _op: Op) -> Noisy:
         return Noisy(-value.value, value.variance)
 
     def multiply_plain(self, value: Noisy, vector: Vector, op: Op) -> Noisy:
-        rounding = self.degree * ROUNDING / op.constant_scale**2
+        rounding = self.real * ROUNDING / op.constant_scale**2
         variance = value.variance * vector**2 + rounding * value.value**2
         return self._checked(Noisy(value.value * vector, variance), op)
 
@@ -91,7 +93,7 @@ class SimulateBackend:
         return Noisy(np.roll(value.value, -op.step), variance)
 
     def rescale(self, value: Noisy, op: Op) -> Noisy:
-        rounding = self.degree * ROUNDING * (1 + self.secret) / op.scale**2
+        rounding = self.real * ROUNDING * (1 + self.secret) / op.scale**2
         return self._checked(Noisy(value.value, value.variance + rounding), op)
 
     def mod_switch(self, value: Noisy, op: Op) -> Noisy:
@@ -101,8 +103,8 @@ class SimulateBackend:
         """Key switching: one error per prime, divided by the special prime, and its rounding."""
         primes = self.params.primes
         digits = sum((float(q) / primes[-1]) ** 2 for q in primes[: op.level + 1])
-        switched = ERROR_STD**2 * self.degree * digits / 12
-        return self.degree * (switched + ROUNDING * (1 + self.secret)) / op.scale**2
+        switched = ERROR_STD**2 * self.params.poly_degree * digits / 3  # digits from 0 to q - 1
+        return self.real * (switched + ROUNDING * (1 + self.secret)) / op.scale**2
 
     def _checked(self, result: Noisy, op: Op) -> Noisy:
         modulus = sum(np.log2(q) for q in self.params.primes[: op.level + 1])
@@ -123,6 +125,6 @@ def evaluate_simulated(plan: Plan, frames: Vector) -> Simulation:
     backend = SimulateBackend(plan.params)
     taps = list(encode_taps(plan.signature, frames))
     result = execute(plan, backend, lambda i: backend.fresh(taps[i]))
-    scores = decode_scores(result.value, len(frames))
-    errors = np.sqrt(decode_scores(result.variance, len(frames)))
+    scores = decode_scores(plan.layout, result.value, len(frames))
+    errors = np.sqrt(decode_scores(plan.layout, result.variance, len(frames)))
     return Simulation(scores, errors, float(backend.headroom_bits))

@@ -32,8 +32,10 @@ def write_message(path: Path, header: dict[str, Any], chunks: Iterable[bytes]) -
         with partial.open("wb") as file:
             written = _write_body(file, header, chunks)
         if written != header.get("chunks"):
-            raise WireError(f"{path.name}: header announces {header.get('chunks')} chunks, wrote {written}.")
-        os.replace(partial, path)
+            raise WireError(
+                f"{path.name}: header announces {header.get('chunks')} chunks, wrote {written}."
+            )
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return path.stat().st_size
@@ -56,18 +58,29 @@ def _write_body(file: BinaryIO, header: dict[str, Any], chunks: Iterable[bytes])
     return count
 
 
-def read_header(path: Path, kind: str, plan_digest: str) -> dict[str, Any]:
-    """Verify checksum, kind and plan of a message and return its header; WireError says what differs."""
+def read_header(path: Path, kind: str, plan_digest: str, chunks: int) -> dict[str, Any]:
+    """Verify checksum, kind, plan and number of chunks of a message; return its header.
+
+    WireError says what differs. The checksum finds damage; it does not tell who wrote the file.
+    """
     _verify_checksum(path)
     with path.open("rb") as file:
         header = _parse_header(file, path)
-    for key, wanted in (("kind", kind), ("plan", plan_digest)):
+    for key, wanted in (("kind", kind), ("plan", plan_digest), ("chunks", chunks)):
         if header.get(key) != wanted:
             raise WireError(
                 f"{path.name}: {key} is {header.get(key)!r}, expected {wanted!r}. "
                 "Client and server must hold the same plan and exchange the right file."
             )
     return header
+
+
+def read_count(header: dict[str, Any], path: Path, most: int) -> int:
+    """The number of sequences a message announces; WireError unless it is from 1 to `most`."""
+    count = header.get("sequences")
+    if not isinstance(count, int) or not 1 <= count <= most:
+        raise WireError(f"{path.name}: sequences is {count!r}, expected a number from 1 to {most}.")
+    return count
 
 
 def iter_chunks(path: Path) -> Iterator[bytes]:
@@ -78,21 +91,29 @@ def iter_chunks(path: Path) -> Iterator[bytes]:
         for number in range(count):
             (length,) = struct.unpack("<Q", _exactly(file, 8, path))
             if length > end - file.tell():
-                raise WireError(f"{path.name}: chunk {number} claims {length} bytes, the file ends before.")
+                raise WireError(
+                    f"{path.name}: chunk {number} claims {length} bytes, the file ends before."
+                )
             yield _exactly(file, length, path)
         if file.tell() != end:
             raise WireError(f"{path.name}: {end - file.tell()} bytes follow the last chunk.")
 
 
-def _parse_header(file: BinaryIO, path: Path) -> dict[str, Any]:
+def _check_magic(file: BinaryIO, path: Path) -> None:
     if _exactly(file, len(MAGIC), path) != MAGIC:
-        raise WireError(f"{path.name} is no HE-CLSTM message (wrong magic).")
+        raise WireError(f"{path.name} is no HE-CLSTM message: it does not begin with {MAGIC!r}.")
+
+
+def _parse_header(file: BinaryIO, path: Path) -> dict[str, Any]:
+    _check_magic(file, path)
     (length,) = struct.unpack("<I", _exactly(file, 4, path))
     if length > HEADER_LIMIT:
-        raise WireError(f"{path.name}: header claims {length} bytes, at most {HEADER_LIMIT} allowed.")
+        raise WireError(
+            f"{path.name}: header claims {length} bytes, at most {HEADER_LIMIT} allowed."
+        )
     try:
         header = json.loads(_exactly(file, length, path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"{path.name}: header is no JSON ({error}).") from error
     if not isinstance(header, dict) or not isinstance(header.get("chunks"), int):
         raise WireError(f"{path.name}: header does not say how many chunks follow.")
@@ -112,6 +133,9 @@ def _verify_checksum(path: Path) -> None:
     left = path.stat().st_size - DIGEST_BYTES
     state = hashlib.sha256()
     with path.open("rb") as file:
+        _check_magic(file, path)
+        state.update(MAGIC)
+        left -= len(MAGIC)
         while left > 0:
             block = _exactly(file, min(left, 1 << 22), path)
             state.update(block)
