@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError
-from heclstm_lib.he.packing import Layout, Vector
+from heclstm_lib.he.packing import Layout, Vector, encodes_to_zero
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op
 
@@ -36,7 +36,9 @@ class Builder:
         yield
         self._layer = outer
 
-    def _append(self, kind: str, args: Sequence[Op], level: int, scale: float, **more: object) -> Op:
+    def _append(
+        self, kind: str, args: Sequence[Op], level: int, scale: float, **more: object
+    ) -> Op:
         if level < 0:
             raise DepthBudgetExceeded(
                 f"layer '{self._layer}' rescales below level 0; the chain has "
@@ -78,6 +80,17 @@ class Builder:
             raise PlanError(f"layer '{self._layer}': nothing to sum; all its weights are zero.")
         return total
 
+    def giant_steps(self, steps: Sequence[Sequence[tuple[Op, Vector]]], step: int) -> Op:
+        """Sum over g of the products of steps[g], rotated by g * step: last first (Horner).
+
+        The vectors must already be rolled back by g * step. Raises PlanError when all vanish.
+        """
+        total: list[Op] = []
+        for pairs in reversed(steps):
+            terms = [self.rotate(value, step) for value in total] + self.products(pairs)
+            total = [self.sum(terms)] if terms else []
+        return self.sum(total)
+
     def add_plain(self, value: Op, vector: Vector) -> Op:
         """Add a plaintext vector [S] at the value's own scale."""
         if not np.any(vector):
@@ -95,11 +108,22 @@ class Builder:
     def multiply_plain(self, value: Op, vector: Vector, scale: float | None = None) -> Op:
         """Multiply by a plaintext [S]; after one rescale the scale is `scale` (the working one)."""
         target = self.params.scale if scale is None else scale
-        raised = target * self.params.primes[value.level]
         return self._append(
-            "multiply_plain", (value,), value.level, raised,
-            constant=self._constant(vector), constant_scale=raised / value.scale,
+            "multiply_plain", (value,), value.level, target * self.params.primes[value.level],
+            constant=self._constant(vector), constant_scale=self._plain_scale(value, target),
         )  # fmt: skip
+
+    def products(self, pairs: Iterable[tuple[Op, Vector]]) -> list[Op]:
+        """Products by plaintext, without those whose vector is encoded as zero: SEAL refuses it."""
+        return [
+            self.multiply_plain(value, vector)
+            for value, vector in pairs
+            if not encodes_to_zero(vector, self._plain_scale(value, self.params.scale))
+        ]
+
+    def _plain_scale(self, value: Op, target: float) -> float:
+        """Scale of a plaintext whose product with `value` is at `target` after one rescale."""
+        return target * self.params.primes[value.level] / value.scale
 
     def multiply(self, left: Op, right: Op) -> Op:
         """Product of two values at one level, still of size 3 and unrescaled."""

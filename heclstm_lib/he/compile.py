@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,12 +18,15 @@ from heclstm_lib.he.packing import (
     offset_copies,
     power_of_two,
 )
-from heclstm_lib.he.params import GUIDELINES_2024, STANDARD_2018, CkksParameters
+from heclstm_lib.he.params import CkksParameters, bit_budget
 from heclstm_lib.he.plan import InputSpec, Op, Plan, check_plan
 from heclstm_lib.models.folded import FoldedNetwork
 
-SCALE_BITS = range(24, 41)
-"""Working scales tried: below 24 bits the rescaling noise leaves too little precision."""
+SCALE_BITS = range(26, 41)
+"""Working scales tried: below 26 bits rescaling leaves too little precision, and primes are few."""
+
+LARGEST_PRIME_BITS = 60
+"""SEAL's limit on the bits of one prime."""
 
 
 def network_depth(network: FoldedNetwork) -> int:
@@ -46,17 +51,20 @@ def choose_parameters(
 ) -> CkksParameters:
     """The chain of exactly the network's depth; without `scale_bits` the largest secure scale.
 
-    The first prime leaves 10 bits above the scale for the score, the special prime 12.
-    Raises DepthBudgetExceeded when even the smallest scale does not fit 128-bit security.
+    The first prime leaves 10 bits above the scale for the score, the special prime 12 and what
+    is to spare: key switching divides its noise by it. Raises DepthBudgetExceeded when even the
+    smallest scale does not fit 128-bit security, SecurityError for a degree outside the tables.
     """
     levels = network_depth(network)
-    budget = min(STANDARD_2018.get(poly_degree, 0), GUIDELINES_2024.get(poly_degree, 0))
+    budget = bit_budget(poly_degree)
     for bits in reversed(SCALE_BITS) if scale_bits is None else [scale_bits]:
         params = CkksParameters(
             poly_degree, levels, bits, first_bits or bits + 10, special_bits or bits + 12
         )
-        if params.total_bits <= budget:
-            return params
+        spare = budget - params.total_bits
+        if spare >= 0:
+            widest = special_bits or min(params.special_bits + spare, LARGEST_PRIME_BITS)
+            return replace(params, special_bits=widest)
     raise DepthBudgetExceeded(
         f"the network needs {levels} levels: {params.total_bits} bits at {params.scale_bits} a "
         f"level, but N={poly_degree} allows {budget} at 128-bit security. "
@@ -87,9 +95,7 @@ class _Compiler:
         grid = (network.image_size - size) // network.stride + 1
         self.positions = grid * grid
         rows = power_of_two(network.dense[0][0].shape[0]) if network.dense else self.gate_rows
-        self.content = offset_copies(
-            channels_out * self.positions, self.layout.features, rows or 1
-        )
+        self.content = offset_copies(channels_out * self.positions, self.layout.features, rows or 1)
         self.inputs = InputSpec(
             network.frames, channels, network.image_size, size, network.stride,
             tuple(self.content.tolist()),
@@ -129,12 +135,11 @@ class _Compiler:
         """The client's taps make the convolution a weighted sum of ciphertexts: no rotation."""
         taps = self.network.conv_weight.reshape(len(self.network.conv_weight), -1).T
         with self.builder.layer("blocks.0.conv"):
-            total: Op | None = None
+            total: list[Op] = []
             for tap in taps:
-                term = self.builder.multiply_plain(self.builder.input(), self.per_channel(tap))
-                total = term if total is None else self.builder.add(total, term)
-            assert total is not None  # a kernel has at least one tap
-            value = self.builder.rescale(total)
+                term = self.builder.products([(self.builder.input(), self.per_channel(tap))])
+                total = [self.builder.sum(total + term)] if total or term else []
+            value = self.builder.rescale(self.builder.sum(total))
             value = self.builder.add_plain(value, self.per_channel(self.network.conv_bias))
         with self.builder.layer("blocks.0.activation"):
             return self.builder.square(value)
@@ -143,25 +148,19 @@ class _Compiler:
         """matrix [rows, V] times the features; the result has period rows on the feature axis."""
         unit, rows = self.layout.lanes, len(matrix)
         diagonals = matrix_diagonals(matrix, content)
-        babies = baby_steps(max(diagonals) + 1)
+        babies = baby_steps(max(diagonals, default=0) + 1)
         rotated = [value]
         while len(rotated) < babies:
             rotated.append(self.builder.rotate(rotated[-1], unit))
-        total: Op | None = None
-        for giant in reversed(range(max(diagonals) // babies + 1)):
-            if total is not None:
-                total = self.builder.rotate(total, babies * unit)
-            terms = [
-                self.builder.multiply_plain(
-                    rotated[k - giant * babies],
-                    np.roll(self.layout.spread(diagonals[k]), giant * babies * unit),
-                )
-                for k in range(giant * babies, (giant + 1) * babies)
+        steps = [
+            [
+                (rotated[k - first], np.roll(self.layout.spread(diagonals[k]), first * unit))
+                for k in range(first, first + babies)
                 if k in diagonals
             ]
-            total = self.builder.sum(([total] if total is not None else []) + terms)
-        assert total is not None  # matrix_diagonals covers a matrix with at least one weight
-        result = self.builder.rescale(total)
+            for first in range(0, max(diagonals, default=0) + 1, babies)
+        ]
+        result = self.builder.rescale(self.builder.giant_steps(steps, babies * unit))
         return self.builder.fold(result, len(content) * unit, rows * unit)
 
     def dense(
@@ -176,9 +175,7 @@ class _Compiler:
 
     def gate_arguments(self, value: Op, content: NDArray[np.int64]) -> Op:
         """All four gates' input products in one ciphertext, blocks i, f, g, o of H places."""
-        gate_input = self.network.gate_input
-        assert gate_input is not None  # only called with an LSTM
-        blocks = [_pad_rows(gate, self.gate_rows // 4) for gate in gate_input]
+        blocks = [_pad_rows(gate, self.gate_rows // 4) for gate in self.network.gate_input]
         return self.matvec(value, content, np.concatenate(blocks))
 
     def score(self, values: Op, content: NDArray[np.int64], hidden: list[Op]) -> Op:
@@ -188,10 +185,9 @@ class _Compiler:
         chosen[first] = True
         places = np.resize(content, self.layout.features)
         chosen &= places >= 0
-        spatial = sum(
-            self.layout.spread(np.where(chosen, row[places], 0.0), frame=t)
-            for t, row in enumerate(self.network.spatial)
-        )
+        spatial = np.zeros(self.layout.slots)
+        for t, row in enumerate(self.network.spatial):
+            spatial += self.layout.spread(np.where(chosen, row[places], 0.0), frame=t)
         level = hidden[-1].level if hidden else values.level
         pairs = [(values, spatial)]
         for t, (state, row) in enumerate(zip(hidden, self.network.temporal, strict=False)):
@@ -200,9 +196,7 @@ class _Compiler:
             pairs.append((state, self.layout.spread(once, frame=t)))
         builder = self.builder
         total = builder.sum(
-            builder.multiply_plain(builder.lower(value, level), weights)
-            for value, weights in pairs
-            if np.any(weights)
+            builder.products((builder.lower(value, level), weights) for value, weights in pairs)
         )
         score = builder.fold(builder.rescale(total), self.layout.slots, self.layout.lanes)
         score = self.sum_frames(score)

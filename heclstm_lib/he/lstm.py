@@ -40,8 +40,6 @@ class LstmCompiler:
 
     def unpack(self, packed: Op) -> list[Op]:
         """Four gate arguments of period H: three rotations by blocks, masks, biases."""
-        gate_bias = self.network.gate_bias
-        assert gate_bias is not None  # only compiled with an LSTM
         rotated = [packed]
         for _ in range(3):
             rotated.append(self.builder.rotate(rotated[-1], self.period * self.layout.lanes))
@@ -56,47 +54,46 @@ class LstmCompiler:
                 for shift in range(4)
             ]
             gate = self.builder.rescale(self.builder.sum(terms))
-            gates.append(self.builder.add_plain(gate, self.feature_vector(gate_bias[number])))
+            gates.append(self.builder.add_plain(gate, self.gate_bias(number)))
         return gates
 
-    def feature_vector(self, values: Vector) -> Vector:
-        """Values [H], zero-padded to the period, at every frame."""
-        padded = np.zeros(self.period)
-        padded[: len(values)] = values
+    def gate_bias(self, number: int) -> Vector:
+        """A gate's bias at every frame; places beyond H hold the gate's argument of zero."""
+        padded = np.full(self.period, self.network.gates[number].shift)
+        padded[: self.network.hidden] = self.network.gate_bias[number]
         return self.layout.spread(padded)
 
     def recurrent(self, inputs: list[Op], hidden: Op, t: int) -> list[Op]:
         """Gate arguments of step t: inputs plus U h_{t-1}, h moved into the lanes of frame t."""
-        builder, unit = self.builder, self.layout.lanes
-        matrices = self.network.gate_recurrent
-        assert matrices is not None  # only compiled with an LSTM
+        builder, unit, matrices = self.builder, self.layout.lanes, self.network.gate_recurrent
         babies = baby_steps(self.period, outputs=len(GATES))
         rotated = [builder.rotate(hidden, -self.layout.sequences)]
         while len(rotated) < babies:
             rotated.append(builder.rotate(rotated[-1], unit))
         arguments = []
         for gate, matrix in zip(inputs, matrices, strict=True):
-            product = self.recurrent_product(rotated, matrix, t)
-            arguments.append(builder.add(product, builder.lower(gate, product.level)))
+            argument = builder.lower(gate, hidden.level - 1)
+            if np.any(matrix):
+                argument = builder.add(self.recurrent_product(rotated, matrix, t), argument)
+            arguments.append(argument)
         return arguments
 
     def recurrent_product(self, rotated: list[Op], matrix: Vector, t: int) -> Op:
         """U_gate h by baby-step giant-step diagonals, giants from the last inwards (Horner)."""
-        builder, unit, babies = self.builder, self.layout.lanes, len(rotated)
+        unit, babies = self.layout.lanes, len(rotated)
         padded = np.zeros((self.period, self.period))
         padded[: len(matrix), : len(matrix)] = matrix
         place = np.arange(self.period)
-        total: Op | None = None
-        for giant in reversed(range(self.period // babies)):
-            terms = [builder.rotate(total, babies * unit)] if total is not None else []
-            for baby, value in enumerate(rotated):
-                k = giant * babies + baby
-                diagonal = padded[place, (place + k) % self.period]
-                mask = np.roll(self.layout.spread(diagonal, frame=t), giant * babies * unit)
-                if np.any(mask):
-                    terms.append(builder.multiply_plain(value, mask))
-            total = builder.sum(terms) if terms else total
-        return builder.rescale(builder.sum([total] if total is not None else []))
+
+        def mask(k: int, first: int) -> Vector:
+            diagonal = padded[place, (place + k) % self.period]
+            return np.roll(self.layout.spread(diagonal, frame=t), first * unit)
+
+        steps = [
+            [(value, mask(first + baby, first)) for baby, value in enumerate(rotated)]
+            for first in range(0, self.period, babies)
+        ]
+        return self.builder.rescale(self.builder.giant_steps(steps, babies * unit))
 
     def gate(self, form: GateForm, argument: Op) -> Op:
         """One polynomial gate: a square, or y (y^2 + inner)."""

@@ -8,6 +8,7 @@ step forward in time is one rotation by `-sequences`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,15 +61,54 @@ class Layout:
 
         With `frame`, only the lanes of that frame are filled and all others are zero.
 
+        Raises PlanError when P does not divide F.
+
         >>> Layout(slots=8, frames=2, sequences=1).spread(np.array([1.0, 2.0]), frame=1)
         array([0., 1., 0., 2., 0., 1., 0., 2.])
         """
+        if self.features % len(per_feature):
+            raise PlanError(
+                f"layout: a pattern of {len(per_feature)} features does not fit a feature axis of "
+                f"{self.features}. Encrypt fewer sequences together, or use a smaller hidden size."
+            )
         features = np.resize(np.asarray(per_feature, dtype=np.float64), self.features)
         grid = np.zeros((self.features, self.frames, self.sequences))
         grid[:, slice(None) if frame is None else frame, :] = features.reshape(
             (-1, 1, 1) if frame is None else (-1, 1)
         )
         return grid.reshape(self.slots)
+
+
+@lru_cache(maxsize=4)
+def slot_exponents(slots: int) -> NDArray[np.int64]:
+    """Exponents 3^j mod 4S, j = 0..S-1: slot j is a plaintext's value at that power of e^(i pi/2S).
+
+    >>> slot_exponents(4)
+    array([ 1,  3,  9, 11])
+    """
+    exponents = np.ones(slots, dtype=np.int64)
+    for place in range(1, slots):
+        exponents[place] = 3 * exponents[place - 1] % (4 * slots)
+    return exponents
+
+
+def encodes_to_zero(vector: Vector, scale: float) -> bool:
+    """Whether CKKS encoding rounds slot values [S] at `scale` to the zero polynomial.
+
+    By Parseval the N = 2S coefficients cannot all be below 1/2 when the root mean square of the
+    slots is at least sqrt(N) / 2; below that the inverse embedding is computed.
+
+    >>> encodes_to_zero(np.full(4, 0.1), scale=4.0), encodes_to_zero(np.full(4, 0.1), scale=8.0)
+    (True, False)
+    """
+    degree = 2 * len(vector)
+    if scale * np.sqrt(np.mean(vector**2)) >= np.sqrt(degree) / 2:
+        return False
+    values = np.zeros(2 * degree)
+    exponents = slot_exponents(len(vector))
+    values[exponents] = values[2 * degree - exponents] = vector
+    coefficients = np.fft.fft(values)[:degree] / degree
+    return bool(np.abs(coefficients.real).max() * scale < 0.5)
 
 
 def offset_copies(count: int, features: int, outputs: int) -> NDArray[np.int64]:
@@ -107,6 +147,11 @@ def matrix_diagonals(matrix: Vector, content: NDArray[np.int64]) -> dict[int, Ve
     """
     rows, columns = matrix.shape
     period = len(content)
+    if period % rows:
+        raise PlanError(
+            f"packing: {rows} rows (four gates of the padded hidden size, or a block's outputs) do "
+            f"not fit a feature axis of {period}. Encrypt fewer sequences together."
+        )
     place = np.arange(period)
     unseen = np.ones(matrix.size, dtype=bool)
     diagonals: dict[int, Vector] = {}

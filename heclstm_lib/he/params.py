@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sympy import isprime
 
-from heclstm_lib.errors import SecurityError
+from heclstm_lib.errors import PlanError, SecurityError
 
 # Largest log2(QP), special prime included, ternary secret, 128-bit classical security.
 STANDARD_2018 = {8192: 218, 16384: 438, 32768: 881}
@@ -56,7 +56,7 @@ class CkksParameters:
 
     @property
     def primes(self) -> tuple[int, ...]:
-        """The primes SEAL would choose; `primes[level]` is dropped when a level-`level` rescales."""
+        """The primes SEAL would choose; rescaling at a level drops `primes[level]`."""
         return seal_primes(self.poly_degree, self.coeff_bits)
 
     def ciphertext_bytes(self, level: int, components: int = 2) -> int:
@@ -79,21 +79,22 @@ def seal_primes(poly_degree: int, coeff_bits: tuple[int, ...]) -> tuple[int, ...
 
     For each bit size SEAL lists the largest primes congruent to 1 modulo 2N in falling order
     and hands them out from the end of that list (SEAL 4.1, modulus.cpp and numth.cpp).
-    Raises SecurityError when a size has too few primes.
+    Raises PlanError when a size has too few primes.
     """
     step = 2 * poly_degree
     tables: dict[int, list[int]] = {}
     for bits in set(coeff_bits):
         candidate = ((1 << bits) - 1) // step * step + 1
-        wanted, found = coeff_bits.count(bits), []
+        wanted = coeff_bits.count(bits)
+        found: list[int] = []
         while len(found) < wanted and candidate > 1 << (bits - 1):
             if isprime(candidate):
                 found.append(candidate)
             candidate -= step
         if len(found) < wanted:
-            raise SecurityError(
-                f"only {len(found)} primes of {bits} bits are 1 modulo {step}, {wanted} are needed; "
-                "use a larger scale_bits."
+            raise PlanError(
+                f"only {len(found)} primes of {bits} bits are 1 modulo {step}, {wanted} are "
+                "needed; use a larger scale_bits."
             )
         tables[bits] = found
     return tuple(tables[bits].pop() for bits in coeff_bits)
@@ -113,10 +114,23 @@ def security_report(params: CkksParameters) -> dict[str, int | bool]:
     }
 
 
+def bit_budget(poly_degree: int) -> int:
+    """The largest log2(QP) that both tables grant at this degree.
+
+    Raises SecurityError for a degree that is not in both.
+    """
+    if poly_degree not in STANDARD_2018:
+        raise SecurityError(
+            f"poly_degree {poly_degree} has no entry in the HE standard's table; "
+            f"use one of {', '.join(map(str, STANDARD_2018))}."
+        )
+    return min(STANDARD_2018[poly_degree], GUIDELINES_2024[poly_degree])
+
+
 def check_security(params: CkksParameters) -> None:
     """Raise SecurityError unless both tables grant 128 bits."""
-    report = security_report(params)
-    if not report["secure"]:
+    budget, report = bit_budget(params.poly_degree), security_report(params)
+    if params.total_bits > budget:
         raise SecurityError(
             f"the modulus chain has {params.total_bits} bits, but 128-bit security at "
             f"N={params.poly_degree} allows {report['limit_2018_bits']} (HE standard 2018) and "

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from heclstm_lib.errors import PlanError
-from heclstm_lib.models.convlstm import ConvLSTM
+from heclstm_lib.models.blocks import Block
+from heclstm_lib.models.convlstm import LSTM, ConvLSTM
 from heclstm_lib.models.folded import GATES, Array, FoldedNetwork, GateForm
 from heclstm_lib.models.polynomial import Polynomial
 
@@ -32,10 +33,10 @@ def fold_network(model: ConvLSTM) -> FoldedNetwork:
 
 
 def _fold(model: ConvLSTM) -> FoldedNetwork:
-    blocks = list(model.blocks)
+    blocks = [block for block in model.blocks if isinstance(block, Block)]
     forms = [_form(block.activation) for block in blocks]
     conv_weight, conv_bias = _stretched_convolution(blocks[0], forms[0])
-    shape = _feature_shape(model)
+    shape = _feature_shape(blocks[0], model.image_size)
     dense = []
     for number in range(1, len(blocks)):
         previous = (blocks[number - 1], forms[number - 1])
@@ -45,11 +46,12 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
     expand = _pooled(blocks[-1].pool, forms[-1], shape)
     votes = _votes(model)
     gates: tuple[GateForm, ...] = ()
-    gate_input = gate_bias = gate_recurrent = None
-    if model.config.lstm:
+    gate_input, gate_bias = np.zeros((4, 0, 0)), np.zeros((4, 0))
+    gate_recurrent = np.zeros((4, 0, 0))
+    if model.lstm is not None:
         gates = tuple(_form(model.lstm.gates[name]) for name in GATES)
-        gate_input, gate_bias, gate_recurrent = _gate_maps(model, gates, expand, shape)
-    spatial, temporal, bias = _score_maps(model, votes, expand, shape)
+        gate_input, gate_bias, gate_recurrent = _gate_maps(model.lstm, gates, expand, shape)
+    spatial, temporal, score_bias = _score_maps(model, votes, expand, shape)
     return FoldedNetwork(
         frames=model.frames,
         image_size=model.image_size,
@@ -63,7 +65,7 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
         gate_recurrent=gate_recurrent,
         spatial=spatial,
         temporal=temporal,
-        bias=bias,
+        bias=score_bias,
     )
 
 
@@ -74,20 +76,21 @@ def _form(activation: nn.Module) -> GateForm:
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Batch norm at inference as y = gain * x + offset, per channel."""
-    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return gain, norm.bias - gain * norm.running_mean
+    """Batch norm at inference as y = gain * x + offset, per channel, read off its values."""
+    offset = norm(torch.zeros(1, norm.num_features, 1, 1, dtype=torch.float64)).flatten()
+    gain = norm(torch.ones(1, norm.num_features, 1, 1, dtype=torch.float64)).flatten() - offset
+    return gain, offset
 
 
-def _stretched_convolution(block: nn.Module, form: GateForm) -> tuple[Array, Array]:
+def _stretched_convolution(block: Block, form: GateForm) -> tuple[Array, Array]:
     gain, offset = _affine(block.norm)
     weight = block.conv.weight * (form.stretch * gain)[:, None, None, None]
     return weight.numpy(), (form.stretch * offset + form.shift).numpy()
 
 
-def _feature_shape(model: ConvLSTM) -> tuple[int, int, int]:
-    conv = model.blocks[0].conv
-    grid = (model.image_size - conv.kernel_size[0]) // conv.stride[0] + 1
+def _feature_shape(block: Block, image_size: int) -> tuple[int, int, int]:
+    conv = block.conv
+    grid = (image_size - conv.kernel_size[0]) // conv.stride[0] + 1
     return conv.out_channels, grid, grid
 
 
@@ -101,24 +104,21 @@ def _pooled(pool: nn.Module, form: GateForm, shape: tuple[int, int, int]) -> Cal
 
 
 def _dense_block(
-    block: nn.Module,
+    block: Block,
     form: GateForm,
-    previous: tuple[nn.Module, GateForm],
+    previous: tuple[Block, GateForm],
     shape: tuple[int, int, int],
 ) -> tuple[Array, Array, tuple[int, int, int]]:
     """A further block as one matrix from the squares of the block before it."""
     expand = _pooled(previous[0].pool, previous[1], shape)
-    gain, offset = _affine(block.norm)
 
     def apply(squares: Tensor) -> Tensor:
-        maps = block.conv(expand(squares))
-        maps = gain[:, None, None] * maps + offset[:, None, None]
-        return form.stretch * maps + form.shift
+        return form.stretch * block.norm(block.conv(expand(squares))) + form.shift
 
     size = int(np.prod(shape))
-    out_shape = tuple(apply(torch.zeros(1, size, dtype=torch.float64)).shape[1:])
+    _, *out_shape = apply(torch.zeros(1, size, dtype=torch.float64)).shape
     matrix, bias = _as_matrix(lambda x: apply(x).flatten(1), size)
-    return matrix, bias, out_shape  # type: ignore[return-value]
+    return matrix, bias, (out_shape[0], out_shape[1], out_shape[2])
 
 
 def _as_matrix(affine: Callable[[Tensor], Tensor], size: int) -> tuple[Array, Array]:
@@ -129,16 +129,16 @@ def _as_matrix(affine: Callable[[Tensor], Tensor], size: int) -> tuple[Array, Ar
 
 
 def _gate_maps(
-    model: ConvLSTM,
+    lstm: LSTM,
     gates: tuple[GateForm, ...],
     expand: Callable[..., Tensor],
     shape: tuple[int, int, int],
 ) -> tuple[Array, Array, Array]:
-    matrix, bias = _as_matrix(lambda x: model.lstm.input(expand(x).flatten(1)), int(np.prod(shape)))
-    hidden = model.config.hidden
+    matrix, bias = _as_matrix(lambda x: lstm.input(expand(x).flatten(1)), int(np.prod(shape)))
+    hidden = lstm.recurrent.in_features
     stretch = np.array([gate.stretch for gate in gates])
     shift = np.array([gate.shift for gate in gates])
-    recurrent = model.lstm.recurrent.weight.detach().numpy().reshape(4, hidden, hidden)
+    recurrent = lstm.recurrent.weight.detach().numpy().reshape(4, hidden, hidden)
     return (
         matrix.reshape(4, hidden, -1) * stretch[:, None, None],
         bias.reshape(4, hidden) * stretch[:, None] + shift[:, None],

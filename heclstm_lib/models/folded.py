@@ -59,7 +59,7 @@ class FoldedNetwork:
     conv_weight [O, C, k, k] and conv_bias [O] give the argument of the first square;
     dense holds (matrix [out, in], bias [out]) for each further block, squared in turn;
     gate_input [4, H, V], gate_bias [4, H] and gate_recurrent [4, H, H] give stretched gate
-    arguments in the order i, f, g, o (None without LSTM);
+    arguments in the order i, f, g, o (H = 0 without LSTM);
     spatial [T, V] and temporal [T, H] are the weighted unit, frame score and votes in one:
     score = bias + sum_t spatial[t] . a_t + temporal[t] . h_t.
     """
@@ -71,9 +71,9 @@ class FoldedNetwork:
     conv_bias: Array
     dense: tuple[tuple[Array, Array], ...]
     gates: tuple[GateForm, ...]
-    gate_input: Array | None
-    gate_bias: Array | None
-    gate_recurrent: Array | None
+    gate_input: Array
+    gate_bias: Array
+    gate_recurrent: Array
     spatial: Array
     temporal: Array
     bias: float
@@ -81,7 +81,7 @@ class FoldedNetwork:
     @property
     def hidden(self) -> int:
         """H, or 0 without LSTM."""
-        return 0 if self.gate_recurrent is None else self.gate_recurrent.shape[-1]
+        return self.gate_recurrent.shape[-1]
 
     @property
     def gate_degree(self) -> int:
@@ -104,7 +104,7 @@ class FoldedNetwork:
         """Sequence logits [B] of normalised frames [B, T, C, H, W], all in float64."""
         values = self.features(frames.astype(np.float64))
         score = self.bias + np.einsum("btv,tv->b", values, self.spatial)
-        if self.gate_input is None or self.gate_bias is None or self.gate_recurrent is None:
+        if not self.hidden:
             return score
         hidden = cell = np.zeros((len(frames), self.hidden))
         for t in range(self.frames):
