@@ -14,34 +14,34 @@ Value = TypeVar("Value")
 class Backend(Protocol[Value]):
     """What a mode must offer; values are ciphertexts (encrypt) or vectors (clear, simulate)."""
 
-    def add(self, left: Value, right: Value, op: Op) -> Value:
+    def add(self, left: Value, right: Value, op: Op, /) -> Value:
         """Slot-wise sum."""
 
-    def add_plain(self, value: Value, vector: Vector, op: Op) -> Value:
+    def add_plain(self, value: Value, vector: Vector, op: Op, /) -> Value:
         """Add a plaintext vector [S] encoded at `op.constant_scale`."""
 
-    def negate(self, value: Value, op: Op) -> Value:
+    def negate(self, value: Value, op: Op, /) -> Value:
         """Slot-wise negation."""
 
-    def multiply_plain(self, value: Value, vector: Vector, op: Op) -> Value:
+    def multiply_plain(self, value: Value, vector: Vector, op: Op, /) -> Value:
         """Slot-wise product with a plaintext vector [S] encoded at `op.constant_scale`."""
 
-    def multiply(self, left: Value, right: Value, op: Op) -> Value:
+    def multiply(self, left: Value, right: Value, op: Op, /) -> Value:
         """Slot-wise product, size 3."""
 
-    def square(self, value: Value, op: Op) -> Value:
+    def square(self, value: Value, op: Op, /) -> Value:
         """Slot-wise square, size 3."""
 
-    def relinearise(self, value: Value, op: Op) -> Value:
+    def relinearise(self, value: Value, op: Op, /) -> Value:
         """Back from size 3 to 2."""
 
-    def rescale(self, value: Value, op: Op) -> Value:
+    def rescale(self, value: Value, op: Op, /) -> Value:
         """Divide by the last prime and drop it."""
 
-    def mod_switch(self, value: Value, op: Op) -> Value:
+    def mod_switch(self, value: Value, op: Op, /) -> Value:
         """Drop primes down to `op.level`."""
 
-    def rotate(self, value: Value, op: Op) -> Value:
+    def rotate(self, value: Value, op: Op, /) -> Value:
         """Rotate left by `op.step` slots."""
 
 

@@ -28,7 +28,9 @@ class SecretKeys:
         self._encryptor.set_secret_key(secret)
 
     def __repr__(self) -> str:
-        return f"SecretKeys(N={self.params.poly_degree}, levels={self.params.levels}, secret hidden)"
+        return (
+            f"SecretKeys(N={self.params.poly_degree}, levels={self.params.levels}, secret hidden)"
+        )
 
     def evaluation_keys(self, rotations: tuple[int, ...]) -> Iterator[bytes]:
         """Yield the public key, the relinearisation key, then one Galois key per rotation.

@@ -1,4 +1,4 @@
-"""The plan: every homomorphic operation in order, with level, scale and rotation, before any key."""
+"""The plan: every operation in order, with level, scale and rotation, before any key exists."""
 
 from __future__ import annotations
 

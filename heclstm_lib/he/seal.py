@@ -26,13 +26,15 @@ SCALE_TOLERANCE = 1e-9
 
 
 class Context:
-    """A SEAL context at enforced 128-bit security, its encoder, and the identifier of each level."""
+    """A SEAL context at enforced 128-bit security, its encoder, and the id of each level."""
 
     def __init__(self, params: CkksParameters) -> None:
         self.params = params
         parms = api.EncryptionParameters(api.SCHEME_TYPE.CKKS)
         parms.set_poly_modulus_degree(params.poly_degree)
-        parms.set_coeff_modulus(api.CoeffModulus.Create(params.poly_degree, list(params.coeff_bits)))
+        parms.set_coeff_modulus(
+            api.CoeffModulus.Create(params.poly_degree, list(params.coeff_bits))
+        )
         self.seal = api.SEALContext(parms, True, api.SEC_LEVEL_TYPE.TC128)
         if not self.seal.parameters_set():
             raise PlanError(f"SEAL refuses {params}: {self.seal.parameters_error_message()}.")
@@ -99,16 +101,17 @@ class SealBackend:
         self._relin = relin
         self._galois = galois
         self._evaluator = api.Evaluator(context.seal)
-        self._encoded: dict[int, Any] = {}
+        self._encoded: dict[tuple[int | None, int, float], Any] = {}
 
     def forget(self) -> None:
         """Drop the encoded plaintexts (when the vectors behind the operations change)."""
         self._encoded.clear()
 
     def _plain(self, vector: Vector, op: Op) -> Any:
-        if op.index not in self._encoded:
-            self._encoded[op.index] = self.context.encode(vector, op.level, op.constant_scale)
-        return self._encoded[op.index]
+        key = (op.constant, op.level, op.constant_scale)
+        if key not in self._encoded:
+            self._encoded[key] = self.context.encode(vector, op.level, op.constant_scale)
+        return self._encoded[key]
 
     def _result(self, call: Any, op: Op, *args: Any) -> Any:
         """Run one evaluator call and hold its scale against the plan's."""
@@ -154,6 +157,4 @@ class SealBackend:
 
     def rotate(self, value: Any, op: Op) -> Any:
         element = rotation_element(op.step, self.context.params.poly_degree)
-        return self._result(
-            self._evaluator.apply_galois, op, value, element, self._galois[op.step]
-        )
+        return self._result(self._evaluator.apply_galois, op, value, element, self._galois[op.step])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import InputSpec, Op, Plan
 
+_UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Write a plan atomically."""
@@ -23,7 +26,7 @@ def write_plan(plan: Plan, path: Path) -> None:
     text = json.dumps(plan.to_dict() | {"digest": plan.digest})
     with partial.open("wb") as file:
         np.savez_compressed(file, plan=np.array(text), constants=np.array(plan.constants))
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_plan(path: Path) -> Plan:
@@ -31,12 +34,12 @@ def load_plan(path: Path) -> Plan:
     try:
         with np.load(path, allow_pickle=False) as stored:
             raw, constants = json.loads(str(stored["plan"])), stored["constants"]
-            plan = _from_dict(raw, tuple(constants))
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            plan, digest = _from_dict(raw, tuple(constants)), raw["digest"]
+    except _UNREADABLE as error:
         raise PlanError(
             f"{path} is no plan of this version: {error}. Run the conversion notebook (03) again."
         ) from error
-    if plan.digest != raw["digest"]:
+    if plan.digest != digest:
         raise PlanError(f"{path}: digest does not match; the file was altered. Plan again.")
     return plan
 
