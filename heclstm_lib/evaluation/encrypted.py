@@ -142,7 +142,15 @@ class _Finished:
         scores = np.concatenate([record["scores"] for record in records])
         if len(scores) != count:
             raise PlanError(f"{len(scores)} decrypted scores for {count} sequences; run again.")
-        plain = ("batch", "sequences", "encrypt_s", "server_s", "server_cpu_s", "decrypt_s")
+        plain = (
+            "batch",
+            "sequences",
+            "encrypt_s",
+            "load_s",
+            "server_s",
+            "server_cpu_s",
+            "decrypt_s",
+        )
         batches = pd.DataFrame(records)[[*plain, "request_bytes", "response_bytes"]]
         operations = pd.DataFrame(
             [{"batch": r["batch"]} | row for r in records for row in r["operations"]]

@@ -18,7 +18,7 @@ from tenseal import sealapi as api
 from heclstm_lib.errors import PlanError, WireError
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import Op
+from heclstm_lib.he.plan import Op, Plan
 
 TENSEAL_VERSION: str = tenseal.__version__
 SCALE_TOLERANCE = 1e-9
@@ -106,6 +106,12 @@ class SealBackend:
     def forget(self) -> None:
         """Drop the encoded plaintexts (when the vectors behind the operations change)."""
         self._encoded.clear()
+
+    def encode_plan(self, plan: Plan) -> None:
+        """Encode every plaintext of a plan, so that no evaluation pays for it."""
+        for op in plan.ops:
+            if op.constant is not None:
+                self._plain(plan.constants[op.constant], op)
 
     def _plain(self, vector: Vector, op: Op) -> Any:
         key = (op.constant, op.level, op.constant_scale)

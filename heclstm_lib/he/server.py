@@ -24,7 +24,7 @@ from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_mess
 
 
 class Server:
-    """Evaluates a plan for one registered public bundle."""
+    """Evaluates a plan for one registered public bundle; loads keys and encodes the model once."""
 
     def __init__(self, plan: Plan, bundle: Path) -> None:
         self.plan = plan
@@ -38,6 +38,7 @@ class Server:
             step: self._galois_key(chunk, step) for step, chunk in zip(steps, chunks, strict=True)
         }
         self._backend = SealBackend(self._context, relin, galois)
+        self._backend.encode_plan(plan)
 
     def _galois_key(self, data: bytes, step: int) -> Any:
         key = from_bytes("GaloisKeys", data, self._context)
