@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from heclstm_lib.errors import ReportError
+from heclstm_lib.files import replacing
 from heclstm_lib.provenance import collect_provenance
 
 FORMAT = 1
@@ -91,21 +89,6 @@ class ResultStore:
             known = ", ".join(sorted(p.stem for p in self.folder.glob("*.parquet"))) or "none"
             raise ReportError(f"no table '{name}' in {self.folder}; there are: {known}.")
         return pd.read_parquet(source)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`, moved onto it when the block ends without error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o644)  # mkstemp makes it private; results are for reading
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def to_json(value: Any, where: str = "result") -> Any:

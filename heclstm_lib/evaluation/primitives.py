@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from heclstm_lib.files import replacing
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.seal import TENSEAL_VERSION, SealBackend, from_bytes, load_context
 from heclstm_lib.provenance import cpu_model
-from heclstm_lib.results import replacing
 
 MEASURED = (
     "add",

@@ -1,0 +1,78 @@
+"""study.json: which notebooks ran on which data set, how they ended, how long they took."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from heclstm_lib.errors import ReportError
+from heclstm_lib.files import replacing
+
+FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """One notebook's last run; `dataset` is "" for a notebook of the whole study."""
+
+    dataset: str
+    notebook: str
+    status: str  # "done", "reused" (unchanged since it was done), "failed" or "skipped"
+    seconds: float
+    error: str = ""
+    stamp: str = ""  # digest of source, parameters, configuration and library
+
+    @property
+    def ok(self) -> bool:
+        """Whether its report and results are there."""
+        return self.status in {"done", "reused"}
+
+
+@dataclass
+class StudyRecord:
+    """The last run of every notebook of a study."""
+
+    profile: str
+    runs: list[NotebookRun] = field(default_factory=list)
+
+    def get(self, dataset: str, notebook: str) -> NotebookRun | None:
+        """The last run of a notebook on a data set, if any."""
+        found = [r for r in self.runs if (r.dataset, r.notebook) == (dataset, notebook)]
+        return found[0] if found else None
+
+    def put(self, run: NotebookRun) -> None:
+        """Replace the earlier run of the same notebook and data set in its place, or append."""
+        earlier = self.get(run.dataset, run.notebook)
+        if earlier:
+            self.runs[self.runs.index(earlier)] = run
+        else:
+            self.runs.append(run)
+
+    def datasets(self) -> list[str]:
+        """Data sets in the order they were first run."""
+        return list(dict.fromkeys(run.dataset for run in self.runs if run.dataset))
+
+
+def load_record(out: Path, profile: str | None = None) -> StudyRecord:
+    """The record in a study's folder.
+
+    An empty one when there is none, or when it is of another profile than the one asked for.
+    """
+    path = out / FILE
+    if not path.is_file():
+        return StudyRecord(profile or "")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        record = StudyRecord(raw["profile"], [NotebookRun(**run) for run in raw["runs"]])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReportError(f"{path} is not a study record ({error}); delete it.") from error
+    return record if profile in {None, record.profile} else StudyRecord(profile or "")
+
+
+def write_record(out: Path, record: StudyRecord) -> Path:
+    """Write study.json."""
+    with replacing(out / FILE) as part:
+        part.write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n", encoding="utf-8")
+    return out / FILE
