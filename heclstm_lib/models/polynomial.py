@@ -11,22 +11,62 @@ from heclstm_lib.errors import ConfigError
 
 CURVATURE_FLOOR = 0.03  # |c2| of degree 2: the square is completed, which divides by c2
 GATES = ("i", "f", "g", "o")
+GATE_RANGE = 4.0  # of exact gates: beyond it sigmoid and tanh are flat, polynomials are not
 CUBIC_FLOOR = 0.003  # |c3| of degree 3: its cube root stretches the argument
 
 
-class Polynomial(nn.Module):
+class Ranged(nn.Module):
+    """Base of activations with an interval [low, high] their arguments should stay in.
+
+    Each call records the mean squared excess beyond it; `take_records` hands the records over.
+    """
+
+    interval: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("interval", torch.tensor([-GATE_RANGE, GATE_RANGE]))
+        self._records: list[tuple[Tensor, Tensor]] = []
+
+    def record(self, x: Tensor) -> None:
+        """Note how far x of any shape leaves the interval."""
+        low, high = self.interval
+        excess = torch.relu(low - x) + torch.relu(x - high)
+        self._records.append((excess.square().mean(), (excess > 0).to(x.dtype).mean()))
+
+    def take_records(self) -> list[tuple[Tensor, Tensor]]:
+        """(range penalty, fraction outside) of each call since last asked; forgets them.
+
+        They are handed over, not kept: a module that holds graph tensors cannot be copied.
+        """
+        records, self._records = self._records, []
+        return records
+
+
+class ExactGate(Ranged):
+    """A sigmoid or tanh whose arguments are kept where a polynomial can follow it later."""
+
+    def __init__(self, function: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluate on x of any shape; the result has the same shape."""
+        self.record(x)
+        result: Tensor = self.function(x)
+        return result
+
+
+class Polynomial(Ranged):
     """A learned polynomial of degree 2 or 3 with the interval it was fitted on.
 
     degree 2: p(x) = c0 + c1 x + c2 x^2 with |c2| >= 0.03, because the encrypted evaluation
     completes the square, c2 (x + c1 / 2 c2)^2 + c0 - c1^2 / 4 c2: one level.
     degree 3: p(x) = c0 + x (c1 + c3 x^2) with |c3| >= 0.003 and no quadratic term: two levels.
 
-    `coefficients` are ascending, c0..cd. `interval` [low, high] is where the fit holds. Each
-    call records the mean squared excess beyond it; `take_records` hands the records over.
+    `coefficients` are ascending, c0..cd. `interval` [low, high] is where the fit holds.
     Raises ConfigError for another degree.
     """
-
-    interval: Tensor
 
     def __init__(self, degree: int) -> None:
         super().__init__()
@@ -37,8 +77,6 @@ class Polynomial(nn.Module):
         self.degree = degree
         start = [0.0, 1.0, CURVATURE_FLOOR] if degree == 2 else [0.0, 1.0, 0.0, CUBIC_FLOOR]
         self.coefficients = nn.Parameter(torch.tensor(start))
-        self.register_buffer("interval", torch.tensor([-4.0, 4.0]))
-        self._records: list[tuple[Tensor, Tensor]] = []
 
     def initialise(self, coefficients: Sequence[float], interval: tuple[float, float]) -> None:
         """Set the coefficients (ascending) and the interval (low, high) of a fit."""
@@ -61,21 +99,11 @@ class Polynomial(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate on x of any shape; the result has the same shape."""
-        low, high = self.interval
-        excess = torch.relu(low - x) + torch.relu(x - high)
-        self._records.append((excess.square().mean(), (excess > 0).to(x.dtype).mean()))
+        self.record(x)
         c = self.effective_coefficients()
         if self.degree == 2:
             return c[0] + x * (c[1] + x * c[2])
         return c[0] + x * (c[1] + c[3] * x * x)
-
-    def take_records(self) -> list[tuple[Tensor, Tensor]]:
-        """(range penalty, fraction outside) of each call since last asked; forgets them.
-
-        They are handed over, not kept: a module that holds graph tensors cannot be copied.
-        """
-        records, self._records = self._records, []
-        return records
 
     def extra_repr(self) -> str:
         """Degree and interval for printing the model."""
@@ -84,12 +112,12 @@ class Polynomial(nn.Module):
 
 
 def range_records(model: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Range penalty summed over the polynomials of a model, and mean fraction outside.
+    """Range penalty summed over the ranged activations of a model, and mean fraction outside.
 
-    Of a polynomial called several times (a gate, once a frame) the mean over its calls counts.
-    Both are zero, of the type of `like`, for a model without polynomials.
+    Of one called several times (a gate, once a frame) the mean over its calls counts.
+    Both are zero, of the type of `like`, for a model without any.
     """
-    taken = [m.take_records() for m in model.modules() if isinstance(m, Polynomial)]
+    taken = [m.take_records() for m in model.modules() if isinstance(m, Ranged)]
     means = [torch.stack([torch.stack(call) for call in calls]).mean(0) for calls in taken if calls]
     if not means:
         return like.new_zeros(()), like.new_zeros(())
@@ -107,7 +135,7 @@ def make_activations(
     """
     if kind == "exact":
         exact: dict[str, nn.Module] = {
-            name: nn.Tanh() if name == "g" else nn.Sigmoid() for name in GATES
+            name: ExactGate(nn.Tanh() if name == "g" else nn.Sigmoid()) for name in GATES
         }
         return nn.ReLU, exact, nn.Tanh()
     if kind == "polynomial":

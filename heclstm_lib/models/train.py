@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from heclstm_lib.config import ModelConfig, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
