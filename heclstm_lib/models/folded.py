@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heclstm_lib.errors import PlanError
+
 Array = NDArray[np.float64]
 GATES = ("i", "f", "g", "o")
 
@@ -35,7 +37,14 @@ class GateForm:
         """Rewrite ascending coefficients c0..c2, or c0, c1, c2 = 0, c3.
 
         a p^2 + b p + c = s (sqrt|a| p + s b / (2 sqrt|a|))^2 + c - b^2 / (4a), s = sign(a).
+        Raises PlanError for other degrees, a leading 0, or a cubic with a quadratic term.
         """
+        cubic = len(coefficients) == 4
+        if len(coefficients) not in (3, 4) or coefficients[-1] == 0 or (cubic and coefficients[2]):
+            raise PlanError(
+                f"polynomial gate: got {list(map(float, coefficients))}, expected c0, c1, c2 or "
+                "c0, c1, 0, c3 with a leading coefficient other than 0 (models.polynomial)."
+            )
         if len(coefficients) == 3:
             c, b, a = coefficients
             sign, root = float(np.sign(a)), float(np.sqrt(abs(a)))

@@ -1,0 +1,60 @@
+"""Random folded networks of any size whose values stay bounded, and frames for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from heclstm_lib.models.folded import GATES, FoldedNetwork, GateForm
+
+QUADRATIC = np.array([0.5, 0.25, 0.05])
+CUBIC = np.array([0.5, 0.2, 0.0, -0.01])
+
+
+def make_network(
+    frames: int = 2,
+    hidden: int = 4,
+    channels_out: int = 2,
+    channels: int = 1,
+    image_size: int = 12,
+    kernel_size: int = 5,
+    stride: int = 3,
+    degree: int = 2,
+    dense: tuple[int, ...] = (),
+    seed: int = 0,
+) -> FoldedNetwork:
+    """A random network; hidden = 0 leaves the LSTM out, `dense` lists further blocks' sizes."""
+    rng = np.random.default_rng(seed)
+    grid = (image_size - kernel_size) // stride + 1
+    width = channels_out * grid * grid
+    blocks = []
+    for outputs in dense:
+        blocks.append(
+            (rng.normal(0, 0.3 / np.sqrt(width), (outputs, width)), rng.normal(0, 0.1, outputs))
+        )
+        width = outputs
+    coefficients = QUADRATIC if degree == 2 else CUBIC
+    form = GateForm.from_coefficients(coefficients)
+    taps = channels * kernel_size**2
+    return FoldedNetwork(
+        frames=frames,
+        image_size=image_size,
+        stride=stride,
+        conv_weight=rng.normal(
+            0, 1 / np.sqrt(taps), (channels_out, channels, kernel_size, kernel_size)
+        ),
+        conv_bias=rng.normal(0, 0.1, channels_out),
+        dense=tuple(blocks),
+        gates=(form,) * len(GATES) if hidden else (),
+        gate_input=rng.normal(0, 0.15 / np.sqrt(width), (4, hidden, width)),
+        gate_bias=rng.normal(0, 0.1, (4, hidden)) + form.shift,
+        gate_recurrent=rng.normal(0, 0.1 / np.sqrt(max(hidden, 1)), (4, hidden, hidden)),
+        spatial=rng.normal(0, 1 / np.sqrt(width), (frames, width)),
+        temporal=rng.normal(0, 1, (frames, hidden)),
+        bias=0.25,
+    )
+
+
+def make_frames(network: FoldedNetwork, count: int, seed: int = 1) -> np.ndarray:
+    """Normalised frames [count, T, C, H, W] for a network."""
+    shape = (count, network.frames, network.conv_weight.shape[1], network.image_size)
+    return np.random.default_rng(seed).normal(0, 1, (*shape, network.image_size))

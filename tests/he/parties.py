@@ -1,0 +1,39 @@
+"""A hospital and its server over one plan, exchanging real files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from heclstm_lib.he.client import Client
+from heclstm_lib.he.compile import choose_parameters, plan_network
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.server import Server
+from heclstm_lib.models.folded import FoldedNetwork
+
+
+@dataclass
+class Parties:
+    """Everything of one registration; the files lie in `folder`."""
+
+    network: FoldedNetwork
+    plan: Plan
+    client: Client
+    server: Server
+    folder: Path
+
+    def scores(self, frames: np.ndarray) -> np.ndarray:
+        """Decrypted scores [n] of normalised frames [n, T, C, H, W], through bytes both ways."""
+        self.client.encrypt_batch(frames, self.folder / "request")
+        self.server.evaluate(self.folder / "request", self.folder / "response")
+        return self.client.decrypt_scores(self.folder / "response")
+
+
+def make_parties(network: FoldedNetwork, poly_degree: int, sequences: int, folder: Path) -> Parties:
+    """Plan, keys and a registered server."""
+    plan = plan_network(network, choose_parameters(network, poly_degree), sequences)
+    client = Client(plan.signature)
+    client.write_public_bundle(folder / "bundle")
+    return Parties(network, plan, client, Server(plan, folder / "bundle"), folder)

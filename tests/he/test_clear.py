@@ -1,0 +1,130 @@
+"""The compiled plan in clear is the network, to the accuracy of float64."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import make_frames, make_network
+
+from heclstm_lib.errors import DataError, PlanError
+from heclstm_lib.he.clear import evaluate_clear, layer_ranges
+from heclstm_lib.he.compile import network_depth, plan_network
+from heclstm_lib.he.params import CkksParameters
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.models.folded import FoldedNetwork
+
+
+def make_plan(network: FoldedNetwork, sequences: int) -> Plan:
+    params = CkksParameters(32768, network_depth(network), 27, 37, 39)
+    return plan_network(network, params, sequences)
+
+
+def assert_clear_agrees(network: FoldedNetwork, sequences: int, count: int) -> None:
+    frames = make_frames(network, count)
+    expected = network.scores(frames)
+    assert np.isfinite(expected).all()
+    result = evaluate_clear(make_plan(network, sequences), frames)
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    frames=st.integers(1, 4),
+    hidden=st.sampled_from([0, 1, 2, 3, 4, 12]),
+    channels=st.sampled_from([1, 3]),
+    channels_out=st.integers(1, 3),
+    image_size=st.integers(6, 14),  # most are not divisible by the stride
+    stride=st.integers(1, 3),
+    degree=st.sampled_from([2, 3]),
+    dense=st.sampled_from([(), (5,), (70,), (6, 3)]),
+    sequences=st.sampled_from([1, 2, 8]),
+    data=st.data(),
+)
+def test_any_configuration(
+    frames: int, degree: int, dense: tuple, sequences: int, data: st.DataObject, **sizes: int
+) -> None:
+    frames = min(frames, 2 if degree == 3 else 4)
+    network = make_network(frames, degree=degree, dense=dense, kernel_size=3, **sizes)
+    assert_clear_agrees(network, sequences, data.draw(st.integers(1, sequences)))
+
+
+@pytest.mark.parametrize(
+    ("frames", "hidden", "sequences"), [(3, 12, 8), (4, 16, 1), (1, 16, 2), (4, 1, 1), (2, 2, 1)]
+)
+def test_padded_frames_and_hidden_sizes(frames: int, hidden: int, sequences: int) -> None:
+    assert_clear_agrees(make_network(frames, hidden, channels=3), sequences, sequences)
+
+
+def zeroed(network: FoldedNetwork, name: str, index: object) -> FoldedNetwork:
+    values = getattr(network, name).copy()
+    values[index] = 0
+    return replace(network, **{name: values})
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("conv_weight", (slice(None), 0, 1, 1)),  # a tap that no channel uses
+        ("conv_weight", 0),
+        ("gate_input", 1),
+        ("gate_recurrent", 2),  # a gate that does not see the hidden state
+        ("gate_recurrent", slice(None)),
+        ("spatial", slice(None)),  # weighted unit off
+        ("spatial", 0),  # a vote of zero
+        ("temporal", slice(None)),
+        ("temporal", -1),
+    ],
+)
+def test_zero_weights(name: str, index: object) -> None:
+    assert_clear_agrees(zeroed(make_network(frames=3), name, index), 2, 2)
+
+
+def test_weights_too_small_to_encode_are_left_out() -> None:
+    network = make_network()
+    weight = network.conv_weight.copy()
+    weight[:, 0, 0, 0] = 1e-12
+    plan = make_plan(replace(network, conv_weight=weight), 1)
+    products = sum(op.kind == "multiply_plain" and op.layer == "blocks.0.conv" for op in plan.ops)
+    assert products == plan.inputs.taps - 1
+
+
+@pytest.mark.parametrize("name", ["conv_weight", "gate_input"])
+def test_all_zero_weights_are_an_error_that_names_the_layer(name: str) -> None:
+    layer = {"conv_weight": "blocks.0.conv", "gate_input": "lstm.input"}[name]
+    with pytest.raises(
+        PlanError, match=f"layer '{layer}': nothing to sum; all its weights are zero"
+    ):
+        make_plan(zeroed(make_network(), name, slice(None)), 1)
+
+
+@pytest.mark.parametrize("dense", [(), (6,)])
+def test_hidden_size_beyond_the_feature_axis(dense: tuple[int, ...]) -> None:
+    network = make_network(hidden=64, dense=dense)
+    with pytest.raises(PlanError, match=r"feature axis of 64.*fewer sequences"):
+        plan_network(network, CkksParameters(16384, network_depth(network), 26, 36, 38), 64)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [np.zeros((3, 2, 1, 12, 12)), np.zeros((0, 2, 1, 12, 12)), np.zeros((1, 2, 3, 12, 12))],
+)
+def test_frames_of_another_shape_are_refused(frames: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"got shape .*n from 1 to 2 and .*\(2, 1, 12, 12\)"):
+        evaluate_clear(make_plan(make_network(), 2), frames)
+
+
+def test_frames_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(DataError, match="NaN or infinite"):
+        evaluate_clear(make_plan(make_network(), 1), np.full((1, 2, 1, 12, 12), np.nan))
+
+
+def test_layer_ranges_bound_the_score() -> None:
+    network = make_network()
+    frames = make_frames(network, 2)
+    ranges = layer_ranges(make_plan(network, 2), frames)
+    assert ranges["voting"] >= np.abs(network.scores(frames)).max()
+    assert ranges["blocks.0.activation"] >= network.features(frames).max()
