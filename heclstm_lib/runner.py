@@ -165,7 +165,7 @@ def _keep(part: Path, target: Path, name: str) -> None:
 
 def _explain_death(name: str, part: Path, kept: Path) -> str:
     cells = [c for c in nbformat.read(part, as_version=4).cells if c.cell_type == "code"]
-    started = max((cell.execution_count or 0 for cell in cells), default=0)
+    started = sum(bool(cell.metadata.get("papermill", {}).get("start_time")) for cell in cells)
     return (
         f"notebook {name}, cell {started}: the kernel died, which usually means that memory "
         "ran out. Free memory, or choose a smaller profile, fewer he.workers or fewer "
