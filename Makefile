@@ -32,7 +32,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "Making $(VENV) ..."; "$(PYTHON)" -m venv $(VENV); }
 	@echo "Installing requirements.lock (the first time takes some minutes) ..."
 	$(BIN)/python -m pip install $(PIP_ARGS) -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	$(BIN)/python -m pip install -qq --no-build-isolation --no-deps -e .
 	@touch $@
 
 study: $(STAMP) ## run a profile's notebooks and render the reports
