@@ -49,7 +49,8 @@ class TrainConfig:
     epochs: int = 60
     polynomial_epochs: int = 40
     batch_size: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
+    polynomial_learning_rate: float = 3e-3  # lower: polynomials diverge where sigmoids saturate
     weight_decay: float = 1e-3
     range_penalty: float = 0.1
     patience: int = 15

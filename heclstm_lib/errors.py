@@ -31,6 +31,10 @@ class TrainingError(HeclstmError):
     """Training cannot start or go on (bad checkpoint, non-finite loss)."""
 
 
+class DivergenceError(TrainingError):
+    """The loss of a training became infinite or not a number."""
+
+
 class PlanError(HeclstmError):
     """A plan cannot be built or does not fit its parameters."""
 

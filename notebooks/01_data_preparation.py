@@ -46,7 +46,8 @@ manifest_card(manifest)
 
 # %% [markdown]
 # ## What was read, and what was not
-# Nothing is dropped silently: look at the skipped and missing rows before trusting any number.
+# Nothing is dropped silently: look at the skipped and missing rows and the notes (patients who
+# share images, labels that contradict) before trusting any number.
 
 # %%
 stage.write_table("counts", counts_table(sequences, manifest))

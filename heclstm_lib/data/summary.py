@@ -45,8 +45,9 @@ def counts_table(sequences: SequenceSet, manifest: Manifest) -> pd.DataFrame:
 
 
 def left_out_table(sequences: SequenceSet) -> pd.DataFrame:
-    """Skipped items with the reason, missing patients, files that no manifest vouches for."""
+    """Skipped items with the reason, missing patients, unverified files, notes on the data."""
     rows = [("skipped", skip.item, skip.reason) for skip in sequences.skipped]
     rows += [("missing", patient, "in the manifest, not on disk") for patient in sequences.missing]
     rows += [("unverified", item, "on disk, not in the manifest") for item in sequences.unverified]
+    rows += [("note", sequences.name, note) for note in sequences.notes]
     return pd.DataFrame(rows, columns=["what", "item", "reason"])

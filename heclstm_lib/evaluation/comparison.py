@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -28,7 +30,7 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
     table = []
     for name, part in methods.items():
         _check_same(methods[reference], part, reference, name)
-        row: dict[str, object] = {"method": name} | metric_row(auc, part, bootstrap)
+        row: dict[str, Any] = {"method": name, **metric_row(auc, part, bootstrap)}
         if name != reference:
             row |= paired_difference(methods[reference], part, bootstrap)
         table.append(row)

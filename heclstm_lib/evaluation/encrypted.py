@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.evaluation.fanout import evaluate_request

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from heclstm_lib.figures.style import SERIES, finish, make_axes
 from heclstm_lib.models.convlstm import ConvLSTM
@@ -47,7 +50,7 @@ def plot_roc(bands: dict[str, pd.DataFrame]) -> Figure:
     return finish(figure)
 
 
-EXACT = {
+EXACT: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,

@@ -54,7 +54,7 @@ def fit_polynomials(
 
 def _cell_gain(cells: Array) -> float:
     """k that makes k c closest to tanh(c) over the cell states."""
-    return float(cells @ np.tanh(cells) / max(cells @ cells, 1e-12))
+    return float(cells @ np.tanh(cells)) / max(float(cells @ cells), 1e-12)
 
 
 def _numpy_function(activation: nn.Module, gain: float) -> Callable[[Array], Array]:
@@ -95,7 +95,7 @@ def measure_ranges(model: ConvLSTM, frames: NDArray[np.float32]) -> pd.DataFrame
     samples = record_preactivations(model, frames)
     samples.pop(CELL, None)
     for name, values in samples.items():
-        low, high = model.get_submodule(name).interval.tolist()  # type: ignore[union-attr,operator]
+        low, high = model.get_submodule(name).interval.tolist()  # type: ignore[operator]
         outside = float(np.mean((values < low) | (values > high)))
         rows.append(
             {

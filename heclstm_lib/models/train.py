@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from heclstm_lib.config import ModelConfig, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
+from heclstm_lib.errors import DivergenceError
 from heclstm_lib.models.calibrate import fit_polynomials
 from heclstm_lib.models.checkpoint import (
     FORMAT,
@@ -29,6 +30,8 @@ from heclstm_lib.models.training_run import Run
 
 __all__ = ["Normaliser", "TrainResult", "fit_normaliser", "make_model", "predict", "train_exact",
            "train_model", "train_polynomial"]  # fmt: skip
+
+RETRIES = 3
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,30 @@ def train_exact(
 def train_polynomial(
     exact: ConvLSTM, sets: dict[str, SequenceSet], train: TrainConfig, **options: Any
 ) -> TrainResult:
-    """Fit the polynomials of a trained exact twin and train on with the range penalty."""
+    """Fit the polynomials of a trained exact twin and train on with the range penalty.
+
+    Polynomials have no bounds: when the loss diverges, training starts again from the fit with a
+    quarter of the learning rate, at most RETRIES times (the history's column `rate` tells). Raises
+    DivergenceError after that.
+    """
     frames = fit_normaliser(sets["train"]).apply(sets["train"].frames)
     twin, fits = fit_polynomials(exact, frames)
-    epochs, rate = train.polynomial_epochs, train.polynomial_learning_rate
-    result = train_model(twin, sets, train, epochs=epochs, rate=rate, **options)
-    return TrainResult(result.model, result.history, result.best_epoch, fits)
+    checkpoint: Path | None = options.pop("checkpoint", None)
+    for attempt in range(RETRIES + 1):
+        rate = train.polynomial_learning_rate / 4**attempt
+        path = checkpoint.with_suffix(f".{attempt}.ckpt") if checkpoint is not None else None
+        try:
+            result = train_model(
+                twin, sets, train, epochs=train.polynomial_epochs, rate=rate, checkpoint=path,
+                **options,
+            )  # fmt: skip
+        except DivergenceError:
+            if attempt == RETRIES:
+                raise
+        else:
+            break
+    history = result.history.assign(rate=rate)
+    return TrainResult(result.model, history, result.best_epoch, fits)
 
 
 def train_model(

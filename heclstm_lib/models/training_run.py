@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heclstm_lib.config import TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
-from heclstm_lib.errors import TrainingError
+from heclstm_lib.errors import DivergenceError, TrainingError
 from heclstm_lib.models.augment import augment
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.normalise import fit_normaliser
@@ -105,7 +105,7 @@ class Run:
 
     def _check_finite(self, total: Tensor) -> None:
         if not torch.isfinite(total):
-            raise TrainingError(
+            raise DivergenceError(
                 f"train_model: the loss became {total.item()} in epoch {self.epoch} "
                 f"({self.model.activation} twin, rate {self.rate}, "
                 f"range_penalty {self.config.range_penalty}). Lower the learning rate, raise "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -11,14 +12,14 @@ from heclstm_lib.config import DatasetStudy
 from heclstm_lib.errors import ConfigError
 
 
-def _model(**changes: object) -> Callable[[DatasetStudy], DatasetStudy]:
+def _model(**changes: Any) -> Callable[[DatasetStudy], DatasetStudy]:
     def change(study: DatasetStudy) -> DatasetStudy:
         return dataclasses.replace(study, model=dataclasses.replace(study.model, **changes))
 
     return change
 
 
-def _data(**changes: object) -> Callable[[DatasetStudy], DatasetStudy]:
+def _data(**changes: Any) -> Callable[[DatasetStudy], DatasetStudy]:
     def change(study: DatasetStudy) -> DatasetStudy:
         return dataclasses.replace(study, data=dataclasses.replace(study.data, **changes))
 
