@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"
 SERIES = ("#332288", "#117733", "#cc6677", "#ddaa33", "#44aa99", "#882255", "#999933",
           "#88ccee", "#aa4499", "#661100", "#666666")  # fmt: skip
-RC = {
+RC: Any = {
     "figure.dpi": 110,
     "font.size": 9,
     "axes.titlesize": 10,
