@@ -30,7 +30,7 @@ def render_notebook(notebook: Path, folder: Path, name: str, home: str) -> tuple
     """
     try:
         content = nbformat.read(notebook, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
+    except (OSError, ValueError, nbformat.ValidationError) as error:
         raise ReportError(f"cannot read notebook {notebook}: {error}") from error
     plain, code = folder / f"{name}.html", folder / f"{name}.code.html"
     title = notebook_title(content) or name

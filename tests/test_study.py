@@ -1,0 +1,174 @@
+"""A study of tiny notebooks: order, parameters, resuming, failures, and the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from heclstm_lib.errors import ConfigError, ReportError
+from heclstm_lib.paths import repo_root
+from heclstm_lib.record import NotebookRun, StudyRecord, load_record, write_record
+from heclstm_lib.study import portable, render_study, run_study
+
+HEAD = '# %% [markdown]\n# # {title}\n\n# %% tags=["parameters"]\n{names}\n\n# %%\n'
+NAMES = 'profile = ""\ndataset = ""\nout = ""\ndata = ""'
+RESULT = """from pathlib import Path
+from heclstm_lib.results import ResultStore
+line = {"label": "AUC", "value": "0.9", "detail": f"n = 5, {dataset} <b>"}
+ResultStore(Path(out) / dataset / "results").write_result("01_first", {"headline": [line]})
+with open(Path(out) / "log.txt", "a") as log:
+    log.write(f"01 {profile} {dataset} {data}\\n")
+"""
+SECOND = """from pathlib import Path
+with open(Path(out) / "log.txt", "a") as log:
+    log.write("02\\n")
+"""
+
+
+class Study:
+    """A folder with three notebooks and a profile of two data sets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out, self.notebooks = folder / "out", folder / "notebooks"
+        self.notebooks.mkdir()
+        self.profile = folder / "two.yml"
+        studies = [{"dataset": "alpha"}, {"dataset": "beta"}]
+        self.profile.write_text(yaml.safe_dump({"name": "two", "studies": studies}))
+        self.write("00_overview", "print(1)", 'profile = ""\nout = ""')
+        self.write("01_first", RESULT)
+        self.write("02_second", SECOND)
+
+    def write(self, name: str, body: str, names: str = NAMES) -> None:
+        text = HEAD.format(title=f"Title of {name}", names=names) + body
+        (self.notebooks / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def run(self, resume: bool = False, datasets: tuple[str, ...] = ()) -> Path:
+        return run_study(
+            str(self.profile), self.out, None, datasets=datasets, resume=resume,
+            notebooks=self.notebooks,
+        )  # fmt: skip
+
+    def statuses(self) -> dict[str, str]:
+        return {f"{r.dataset}/{r.notebook}": r.status for r in load_record(self.out).runs}
+
+    def log(self) -> list[str]:
+        return (self.out / "log.txt").read_text().splitlines()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
+
+
+def test_order_parameters_index_and_resume(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = study.run()
+    assert index == study.out / "index.html"
+    assert study.log() == [f"01 {study.profile} alpha ", "02", f"01 {study.profile} beta ", "02"]
+    shown = capsys.readouterr().out
+    assert "[1/5] two: 00_overview done," in shown
+    assert "[5/5] beta: 02_second done," in shown
+    page = index.read_text(encoding="utf-8")
+    for text in ("Title of 00_overview", 'href="alpha/02_second.code.html"', "AUC", "n = 5, beta"):
+        assert text in page
+    assert "&lt;b&gt;" in page
+    assert "not complete" not in page
+    assert "Python 3.11" in page
+
+    study.run(resume=True)
+    assert set(study.statuses().values()) == {"reused"}
+    assert len(study.log()) == 4
+
+    study.write("02_second", SECOND + "\nprint('changed')")
+    (study.out / "beta" / "01_first.html").unlink()
+    study.run(resume=True)
+    assert study.statuses() == {
+        "/00_overview": "reused",
+        "alpha/01_first": "reused",
+        "alpha/02_second": "done",
+        "beta/01_first": "done",
+        "beta/02_second": "done",
+    }
+
+
+def test_what_follows_a_changed_notebook_runs_again(study: Study) -> None:
+    study.run(datasets=("alpha",))
+    study.write("01_first", RESULT + "\nprint('changed')")
+    study.run(datasets=("alpha",), resume=True)
+    assert study.statuses() == {
+        "/00_overview": "reused",
+        "alpha/01_first": "done",
+        "alpha/02_second": "done",
+    }
+
+
+def test_a_failure_ends_its_data_set_only(study: Study) -> None:
+    study.write("01_first", "if dataset == 'alpha':\n    raise ValueError('too few <patients>')")
+    with pytest.raises(ReportError, match="not finished: alpha: 01_first, alpha: 02_second"):
+        study.run()
+    assert study.statuses() == {
+        "/00_overview": "done",
+        "alpha/01_first": "failed",
+        "alpha/02_second": "skipped",
+        "beta/01_first": "done",
+        "beta/02_second": "done",
+    }
+    page = (study.out / "index.html").read_text(encoding="utf-8")
+    assert "not complete" in page
+    assert "ValueError: too few &lt;patients&gt;" in page
+    assert 'href="alpha/01_first.failed.ipynb"' in page
+    failed = (study.out / "alpha" / "01_first.html").read_text(encoding="utf-8")
+    assert "too few &lt;patients&gt;" in failed
+    assert 'href="alpha/02_second.html"' not in page
+
+    study.write("01_first", RESULT)
+    study.run(resume=True)
+    assert set(study.statuses().values()) == {"reused", "done"}
+    assert not (study.out / "alpha" / "01_first.failed.ipynb").exists()
+
+
+def test_rendering_again_runs_nothing(study: Study) -> None:
+    study.run(datasets=("alpha",))
+    page = study.out / "alpha" / "01_first.html"
+    before = page.read_text(encoding="utf-8")
+    page.unlink()
+    assert render_study(study.out) == study.out / "index.html"
+    assert page.read_text(encoding="utf-8") == before
+    assert len(study.log()) == 2
+
+
+def test_one_data_set_leaves_the_others_record(study: Study) -> None:
+    record = StudyRecord("two", [NotebookRun("beta", "01_first", "failed", 1.0, "old")])
+    write_record(study.out, record)
+    study.run(datasets=("alpha",))
+    assert study.statuses()["beta/01_first"] == "failed"
+
+
+def test_mistakes_are_named_before_anything_runs(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no data set 'gamma'; it has: alpha, beta"):
+        study.run(datasets=("gamma",))
+    with pytest.raises(ReportError, match=r"no notebooks NN_name\.py in"):
+        run_study(str(study.profile), study.out, notebooks=tmp_path / "empty")
+    study.profile.write_text("name: two\nstudies: []\n")
+    with pytest.raises(ConfigError, match="has no studies"):
+        study.run()
+    assert not study.out.exists()
+
+
+def test_record_of_another_profile_is_not_mixed_in(tmp_path: Path) -> None:
+    write_record(tmp_path, StudyRecord("old", [NotebookRun("a", "01", "done", 1.0)]))
+    assert load_record(tmp_path, "new").runs == []
+    assert load_record(tmp_path).profile == "old"
+    (tmp_path / "study.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ReportError, match="not a study record"):
+        load_record(tmp_path)
+
+
+def test_paths_in_and_beside_the_repository_are_relative(tmp_path: Path) -> None:
+    root = repo_root()
+    assert portable(root / "reports" / "default") == "reports/default"
+    assert portable(root.parent / "data") == "../data"
+    assert portable(tmp_path) == str(tmp_path.resolve())
