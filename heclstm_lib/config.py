@@ -87,6 +87,7 @@ class DatasetStudy:
     folds: tuple[int, ...] = (0,)
     ablations: tuple[str, ...] = ()
     bootstrap: int = 2000
+    show_examples: bool = False  # single patients' images in the reports; else class averages
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ import pandas as pd
 from heclstm_lib.data.manifest import load_manifest
 from heclstm_lib.data.splits import load_split
 from heclstm_lib.data.summary import counts_table, left_out_table, manifest_card
-from heclstm_lib.figures.data import plot_course, plot_lengths, plot_sequences, plot_split
-from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.figures.data import plot_course, plot_examples, plot_lengths, plot_split
+from heclstm_lib.stages.notebook import open_stage, show_text
 
 stage = open_stage("01_data_preparation", profile, dataset, out, data)
 sequences = stage.space.sequences
@@ -42,7 +42,7 @@ stage.study.data
 # ## Source and terms
 
 # %%
-manifest_card(manifest)
+show_text(manifest_card(manifest))
 
 # %% [markdown]
 # ## What was read, and what was not
@@ -53,20 +53,21 @@ manifest_card(manifest)
 stage.write_table("counts", counts_table(sequences, manifest))
 
 # %%
-left_out_table(sequences)
+show_text(left_out_table(sequences))
 
 # %% [markdown]
 # ## What the sequences look like
-# Each row is one patient; time (or magnification, or depth) runs to the right. Look at whether the
-# classes can be told apart by eye in a single frame.
+# Time (or magnification, or depth) runs to the right. Reports that are published show no single
+# patient: there, each row is the average of a class. Set `show_examples: true` in a profile of
+# your own to see single sequences, one row a patient.
 
 # %%
-plot_sequences(sequences, per_class=4)
+plot_examples(sequences, single=stage.study.show_examples)
 
 # %% [markdown]
-# **What you should see:** both classes vary more between patients than between labels; the rules
-# of the reader (which stages make the frames, padding of short sequences, sampling of long ones)
-# are in the documentation of `heclstm_lib.data`.
+# **What you should see:** no frame that tells the classes apart by itself. The rules of the reader
+# (which stages make the frames, padding of short sequences, sampling of long ones) stand in the
+# documentation of `heclstm_lib.data`.
 
 # %% [markdown]
 # ## Course of brightness, and length

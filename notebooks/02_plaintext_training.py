@@ -38,7 +38,7 @@ data = ""
 import pandas as pd
 
 from heclstm_lib.evaluation.comparison import compare_methods
-from heclstm_lib.evaluation.metrics import metric_table
+from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.evaluation.statistics import roc_band
 from heclstm_lib.figures.training import plot_fits, plot_forest, plot_history, plot_ranges, plot_roc
 from heclstm_lib.stages.notebook import open_stage
@@ -64,7 +64,8 @@ stage.write_table("predictions", training.predictions).head()
 plot_history(stage.write_table("history", training.history))
 
 # %% [markdown]
-# **What you should see:** falling losses; the best epoch on validation patients is kept.
+# **What you should see:** falling training losses; the epoch with the best validation AUC is kept.
+# On a set of a few dozen patients validation is noisy, and the curves show it.
 #
 # ## Polynomials against what they replace
 # First fold. The fit is weighted by where training activations lie.
@@ -86,10 +87,7 @@ plot_ranges(ranges[ranges.fold == ranges.fold.iloc[0]])
 # 95 % bootstrap intervals over patients.
 
 # %%
-metrics = pd.concat(
-    metric_table(rows, bootstrap=stage.study.bootstrap).assign(twin=twin)
-    for twin, rows in test.groupby("twin")
-)
+metrics = metrics_by(test, "twin", stage.study.bootstrap)
 stage.write_table("metrics", metrics)
 
 # %%

@@ -35,7 +35,7 @@ from heclstm_lib.he.plan import check_plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.stages.conversion import convert_folds, normalised
-from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.stages.notebook import open_stage, show_text
 
 stage = open_stage("03_he_conversion", profile, dataset, out, data)
 space, fold = stage.space, stage.study.folds[0]
@@ -81,13 +81,16 @@ plot_operations(plan)
 # The whole modulus, special prime included, against both tables; `secure` needs the stricter one.
 
 # %%
-pd.DataFrame({"value": security_report(plan.params) | {"coeff_bits": str(plan.params.coeff_bits)}})
+show_text(
+    pd.DataFrame(
+        {"value": security_report(plan.params) | {"coeff_bits": str(plan.params.coeff_bits)}}
+    )
+)
 
 # %%
 summary = plan.summary()
-pd.DataFrame(
-    {"value": {k: str(v) for k, v in summary.items() if k not in ("security", "operations")}}
-)
+facts = {k: str(v) for k, v in summary.items() if k not in ("security", "operations")}
+show_text(pd.DataFrame({"value": facts}))
 
 # %% [markdown]
 # ## Ranges: do activations stay where the polynomials were fitted?

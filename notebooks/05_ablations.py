@@ -29,14 +29,14 @@ data = ""
 import pandas as pd
 
 from heclstm_lib.evaluation.comparison import compare_methods
-from heclstm_lib.evaluation.metrics import metric_table
+from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.figures.training import plot_forest
 from heclstm_lib.models.variants import describe_variants
 from heclstm_lib.stages.ablations import run_variants
-from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.stages.notebook import open_stage, show_text
 
 stage = open_stage("05_ablations", profile, dataset, out, data)
-describe_variants(stage.study.ablations)
+show_text(describe_variants(stage.study.ablations))
 
 # %% [markdown]
 # ## Train the variants
@@ -77,10 +77,7 @@ plot_forest(
 # Thresholds are chosen on validation patients; specificity at the same threshold stands beside it.
 
 # %%
-metrics = pd.concat(
-    metric_table(rows, bootstrap=stage.study.bootstrap).assign(method=method)
-    for method, rows in predictions.groupby("method", sort=False)
-)
+metrics = metrics_by(predictions, "method", stage.study.bootstrap)
 wanted = ["missed_diagnosis_rate", "specificity"]
 stage.write_table("metrics", metrics)
 metrics[metrics.metric.isin(wanted)]

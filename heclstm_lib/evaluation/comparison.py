@@ -31,6 +31,7 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
     for name, part in methods.items():
         _check_same(methods[reference], part, reference, name)
         row: dict[str, Any] = {"method": name, **metric_row(auc, part, bootstrap)}
+        del row["resamples"]
         if name != reference:
             row |= paired_difference(methods[reference], part, bootstrap)
         table.append(row)

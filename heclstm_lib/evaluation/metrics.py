@@ -129,3 +129,11 @@ def metric_table(rows: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
     return pd.DataFrame(
         [{"metric": name} | metric_row(metric, rows, bootstrap) for name, metric in METRICS.items()]
     )
+
+
+def metrics_by(rows: pd.DataFrame, column: str, bootstrap: int) -> pd.DataFrame:
+    """`metric_table` of every group of a column, one below the other, the group first."""
+    tables = {
+        name: metric_table(part, bootstrap) for name, part in rows.groupby(column, sort=False)
+    }
+    return pd.concat(tables, names=[column]).reset_index(level=0).reset_index(drop=True)

@@ -32,6 +32,27 @@ def plot_sequences(sequences: SequenceSet, per_class: int = 4) -> Figure:
     return finish(figure)
 
 
+def plot_class_averages(sequences: SequenceSet) -> Figure:
+    """Mean image of each class and frame: no single patient can be recognised in it."""
+    frames = sequences.frames.shape[1]
+    figure, axes = make_axes(len(CLASSES), frames, size=(1.7, 1.8))
+    for line, (label, colour, name) in zip(axes, CLASSES, strict=True):
+        chosen = sequences.labels == label
+        for t, axis in enumerate(line):
+            image = sequences.frames[chosen, t].mean(axis=0).transpose(1, 2, 0)
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.set_title(f"frame {t + 1}", fontsize=8)
+        line[0].set_ylabel(f"{name}, mean of {int(chosen.sum())}", color=colour, fontsize=7)
+    return finish(figure)
+
+
+def plot_examples(sequences: SequenceSet, single: bool, per_class: int = 4) -> Figure:
+    """Single sequences, or class averages where patients' images must not be shown."""
+    return plot_sequences(sequences, per_class) if single else plot_class_averages(sequences)
+
+
 def plot_course(sequences: SequenceSet) -> Figure:
     """Mean intensity of each frame by class: median and middle half over sequences."""
     figure, axes = make_axes()

@@ -98,8 +98,7 @@ def plot_ranges(ranges: pd.DataFrame) -> Figure:
     axis.set_yticks(place, list(ranges.layer))
     axis.invert_yaxis()
     axis.set_xlabel("pre-activation")
-    axis.set_title("Ranges")
-    axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
+    axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.3), ncols=2)
     return finish(figure)
 
 

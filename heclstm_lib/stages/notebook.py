@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from heclstm_lib.config import DatasetStudy, Profile, load_profile, to_dict
 from heclstm_lib.provenance import collect_provenance
@@ -53,5 +54,13 @@ class Stage:
 
 def open_stage(name: str, profile: str, dataset: str, out: str, data: str = "") -> Stage:
     """Open a notebook's stage from its parameters; ConfigError for an unknown profile or set."""
+    pd.set_option("display.precision", 4, "display.max_columns", 30, "display.max_rows", 200)
     loaded = load_profile(profile)
     return Stage(name, loaded, loaded.study(dataset), Path(out), Path(data) if data else None)
+
+
+def show_text(table: pd.DataFrame) -> Styler:
+    """A table of words for the report: left-aligned, nothing cut off."""
+    return table.style.set_properties(**{"text-align": "left"}).set_table_styles(
+        [{"selector": "th", "props": "text-align: left"}]
+    )
