@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,9 @@ def run_study(
     tasks = list(make_tasks(loaded, profile, out, data, datasets, sources))
     record = load_record(out, loaded.name)
     digest = library_digest() + json.dumps(to_dict(loaded))
+    if not resume:  # every number is to come from this run
+        for dataset in {task.dataset for task in tasks if task.dataset}:
+            shutil.rmtree(out / "work" / dataset, ignore_errors=True)
     state: dict[str, NotebookRun] = {}  # of each data set, its latest run that was not reused
     for number, task in enumerate(tasks, 1):
         print(f"[{number}/{len(tasks)}] {task.dataset or loaded.name}: {task.name} ", end="")

@@ -78,9 +78,13 @@ def test_order_parameters_index_and_resume(
     assert "not complete" not in page
     assert "Python 3.11" in page
 
+    kept = study.out / "work" / "alpha" / "checkpoint"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
     study.run(resume=True)
     assert set(study.statuses().values()) == {"reused"}
     assert len(study.log()) == 4
+    assert kept.exists()
 
     study.write("02_second", SECOND + "\nprint('changed')")
     (study.out / "beta" / "01_first.html").unlink()
@@ -92,6 +96,14 @@ def test_order_parameters_index_and_resume(
         "beta/01_first": "done",
         "beta/02_second": "done",
     }
+
+
+def test_without_resume_the_artefacts_of_an_earlier_run_are_gone(study: Study) -> None:
+    folders = [study.out / "work" / name for name in ("alpha", "beta")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    study.run(datasets=("alpha",))
+    assert [folder.exists() for folder in folders] == [False, True]
 
 
 def test_what_follows_a_changed_notebook_runs_again(study: Study) -> None:
