@@ -19,22 +19,11 @@ import pandas as pd
 from heclstm_lib.files import replacing
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.plan import KINDS, Op, Plan
 from heclstm_lib.he.seal import TENSEAL_VERSION, SealBackend, from_bytes, load_context
 from heclstm_lib.provenance import cpu_model
 
-MEASURED = (
-    "add",
-    "add_plain",
-    "negate",
-    "multiply_plain",
-    "multiply",
-    "square",
-    "relinearise",
-    "rescale",
-    "mod_switch",
-    "rotate",
-)
+MEASURED = tuple(kind for kind in KINDS if kind != "input")
 
 
 def measure_primitives(params: CkksParameters, repeats: int = 5) -> pd.DataFrame:
