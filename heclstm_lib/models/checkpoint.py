@@ -116,8 +116,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        # torch explains at length how to read untrusted files all the same: only its first sentence
+        reason = str(error).partition(".")[0].partition("\n")[0]
         raise TrainingError(
-            f"{path}: cannot be read ({error}). Delete it and train again."
+            f"{path}: cannot be read ({type(error).__name__}: {reason}). Delete it and train again."
         ) from error
     if not isinstance(content, dict):
         raise TrainingError(f"{path}: expected a mapping, got {type(content).__name__}.")

@@ -94,7 +94,8 @@ class Run:
             nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
             self.optimizer.step()
             sums += len(index) * np.array([loss.item(), output.range_penalty.item()])
-        return tuple(sums / len(self.labels))
+        loss_mean, penalty_mean = (sums / len(self.labels)).tolist()  # plain: checkpoints hold them
+        return loss_mean, penalty_mean
 
     def _batches(self) -> Iterator[Tensor]:
         order = torch.randperm(len(self.labels), generator=self.generator)
