@@ -107,7 +107,10 @@ def _is_literal(value: Any) -> bool:
 
 
 def _execute(part: Path, parameters: Mapping[str, Any], progress: bool) -> None:
-    with _quiet(), kernel_environment():
+    with _quiet(), kernel_environment() as scratch:
+        # sockets in a folder of the run's own: no port, nothing to overhear, and none shared with
+        # another kernel that runs at the same time
+        sockets = {"transport": "ipc", "ip": f"{scratch}/kernel"}
         papermill.execute_notebook(
             part,
             part,
@@ -116,13 +119,16 @@ def _execute(part: Path, parameters: Mapping[str, Any], progress: bool) -> None:
             cwd=repo_root(),  # so that a path inside the repository can be given relative to it
             progress_bar=progress and sys.stderr.isatty(),
             start_timeout=180,
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # no port, nothing to overhear
+            config=Config({"KernelManager": sockets}),
         )
 
 
 @contextmanager
-def kernel_environment() -> Iterator[None]:
-    """This Python's kernel and no other: a user's kernelspec or start-up files have no say."""
+def kernel_environment() -> Iterator[str]:
+    """This Python's kernel and no other: a user's kernelspec or start-up files have no say.
+
+    Yields a folder for the run's sockets and settings, gone afterwards.
+    """
     with tempfile.TemporaryDirectory(prefix="heclstm-") as scratch:
         own = Path(sys.prefix) / "share" / "jupyter"
         paths = [str(own), *filter(None, [os.environ.get("JUPYTER_PATH")])]
@@ -137,7 +143,7 @@ def kernel_environment() -> Iterator[None]:
         os.environ.update(changes)
         os.environ.pop("MPLBACKEND", None)  # the kernel's inline backend shows the figures
         try:
-            yield
+            yield scratch
         finally:
             os.environ.clear()
             os.environ.update(before)

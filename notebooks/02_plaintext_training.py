@@ -40,6 +40,7 @@ import pandas as pd
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.evaluation.statistics import roc_band
+from heclstm_lib.figures.tables import show_comparison, show_metrics
 from heclstm_lib.figures.training import plot_fits, plot_forest, plot_history, plot_ranges, plot_roc
 from heclstm_lib.stages.notebook import open_stage
 from heclstm_lib.stages.training import run_baselines, train_folds
@@ -88,7 +89,7 @@ plot_ranges(ranges[ranges.fold == ranges.fold.iloc[0]])
 
 # %%
 metrics = metrics_by(test, "twin", stage.study.bootstrap)
-stage.write_table("metrics", metrics)
+show_metrics(stage.write_table("metrics", metrics), "twin")
 
 # %%
 bands = {twin: roc_band(rows, stage.study.bootstrap) for twin, rows in test.groupby("twin")}
@@ -105,7 +106,7 @@ plot_roc(bands)
 baselines = run_baselines(stage.space)
 everything = pd.concat([test.rename(columns={"twin": "method"}), baselines])
 comparison = compare_methods(everything, reference="polynomial", bootstrap=stage.study.bootstrap)
-stage.write_table("comparison", comparison)
+show_comparison(stage.write_table("comparison", comparison), "polynomial")
 
 # %%
 plot_forest(comparison, "method", "AUC", reference=0.5)

@@ -32,6 +32,7 @@ from heclstm_lib.evaluation.encrypted import agreement
 from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.evaluation.primitives import floor_table, load_primitives
 from heclstm_lib.figures.he import plot_agreement, plot_bytes, plot_time
+from heclstm_lib.figures.tables import show_metrics
 from heclstm_lib.figures.training import plot_votes
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.paths import cache_root
@@ -75,7 +76,7 @@ plot_agreement(clear.to_numpy(), encrypted.to_numpy(), scores.label.to_numpy(), 
 metrics = metric_table(
     scores.assign(score=encrypted, threshold=0.0), bootstrap=stage.study.bootstrap
 )
-stage.write_table("metrics", metrics)
+show_metrics(stage.write_table("metrics", metrics))
 
 # %% [markdown]
 # ## Where the time goes

@@ -30,6 +30,7 @@ import pandas as pd
 
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metrics_by
+from heclstm_lib.figures.tables import show_comparison, show_metrics
 from heclstm_lib.figures.training import plot_forest
 from heclstm_lib.models.variants import describe_variants
 from heclstm_lib.stages.ablations import run_variants
@@ -54,7 +55,7 @@ predictions = stage.write_table("predictions", pd.concat([full, variants]))
 
 # %%
 comparison = compare_methods(predictions, reference="full", bootstrap=stage.study.bootstrap)
-stage.write_table("comparison", comparison)
+show_comparison(stage.write_table("comparison", comparison), "full")
 
 # %%
 plot_forest(comparison, "method", "AUC", reference=0.5)
@@ -78,9 +79,9 @@ plot_forest(
 
 # %%
 metrics = metrics_by(predictions, "method", stage.study.bootstrap)
-wanted = ["missed_diagnosis_rate", "specificity"]
 stage.write_table("metrics", metrics)
-metrics[metrics.metric.isin(wanted)]
+wanted = metrics.metric.isin(["missed_diagnosis_rate", "specificity"])
+show_metrics(metrics[wanted].rename(columns={"metric": "m", "method": "metric"}), "m")
 
 # %% [markdown]
 # ## What each variant would cost encrypted

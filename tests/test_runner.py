@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 
 from heclstm_lib.errors import ConfigError, ReportError
+from heclstm_lib.paths import repo_root
 from heclstm_lib.runner import kernel_environment, known_parameters, load_notebook, run_notebook
 
 HEAD = '# %% tags=["parameters"]\nn = 1\nlabel = "x"  # what it is\n\n# %%\n'
@@ -130,3 +132,18 @@ def test_environment_is_restored() -> None:
 def test_no_path_of_this_machine_is_recorded(tmp_path: Path) -> None:
     done = run_notebook(notebook(tmp_path, "print(n)"), {"n": 2}, tmp_path / "out")
     assert str(tmp_path) not in done.read_text(encoding="utf-8")
+
+
+def test_notebooks_run_side_by_side(tmp_path: Path) -> None:
+    """Two kernels at once in one folder must not share sockets (each would hear the other)."""
+    names = ["01_left", "02_right"]
+    body = "import time\ntime.sleep(2)\nprint(label)"
+    sources = [notebook(tmp_path, body, name) for name in names]
+    script = (
+        "import sys; from pathlib import Path; from heclstm_lib.runner import run_notebook;"
+        "source = Path(sys.argv[1]); run_notebook(source, {'label': source.stem}, source.parent)"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", script, str(source)]) for source in sources]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    assert [printed(tmp_path / f"{name}.ipynb") for name in names] == [f"{n}\n" for n in names]
+    assert not list(repo_root().glob("kernel-ipc*"))

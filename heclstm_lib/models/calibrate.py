@@ -39,6 +39,7 @@ def fit_polynomials(
     """
     if method not in FITS:
         raise ConfigError(f"fit_polynomials: unknown method '{method}'. Use {', '.join(FITS)}.")
+    exact = copy.deepcopy(exact)  # evaluating its gates leaves range records behind
     twin = ConvLSTM(exact.config, exact.channels, exact.image_size, exact.frames, "polynomial")
     twin.load_state_dict(exact.state_dict(), strict=False)  # polynomials alone are missing
     twin.eval()

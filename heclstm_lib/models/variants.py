@@ -26,12 +26,16 @@ def _data(**changes: Any) -> Callable[[DatasetStudy], DatasetStudy]:
     return change
 
 
+def _second_block(study: DatasetStudy) -> DatasetStudy:
+    return _model(conv_channels=(*study.model.conv_channels, 16))(study)
+
+
 VARIANTS: dict[str, tuple[str, Callable[[DatasetStudy], DatasetStudy]]] = {
     "no_weighted_unit": ("weighted unit off: z_t = h_t", _model(weighted_unit=False)),
     "no_voting": ("voting off: the last frame's score decides", _model(voting=False)),
     "no_lstm": ("LSTM off: z_t = s_t, frames voted without order", _model(lstm=False)),
     "cubic_gates": ("gates of degree 3 instead of 2", _model(gate_degree=3)),
-    "two_blocks": ("a second convolutional block of 16 channels", _model(conv_channels=(8, 16))),
+    "two_blocks": ("a further convolutional block of 16 channels", _second_block),
     "frames_2": ("T = 2: first and last frame", _data(frames=2)),
     "single_frame": ("T = 1: the last frame alone", _data(frames=1)),
 }
