@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from heclstm_lib.evaluation.statistics import bootstrap_interval, fast_auc
+from heclstm_lib.evaluation.statistics import bootstrap_interval, fast_auc, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,36 @@ METRICS: dict[str, Callable[[Decisions], float]] = {
     )
 }
 
+Counts = tuple[int, int, int, int]
+PROPORTIONS: dict[str, Callable[[Counts], tuple[int, int]]] = {
+    "accuracy": lambda c: (c[0] + c[3], sum(c)),
+    "sensitivity": lambda c: (c[0], c[0] + c[2]),
+    "missed_diagnosis_rate": lambda c: (c[2], c[0] + c[2]),
+    "specificity": lambda c: (c[3], c[1] + c[3]),
+}
+"""Successes and trials of the metrics that are proportions, from (tp, fp, fn, tn)."""
+
+
+def _no_proportion(_counts: Counts) -> tuple[int, int]:
+    return 0, 0
+
 
 def metric_row(
     metric: Callable[[Decisions], float], rows: pd.DataFrame, bootstrap: int
 ) -> dict[str, float]:
-    """One metric of a table of decisions: estimate, interval, n of patients and sequences."""
+    """One metric of a table of decisions: estimate, interval, n of patients and sequences.
+
+    The interval is the percentile bootstrap over patients; for a proportion it is widened to the
+    Wilson interval, since a bootstrap of 0 out of n has no width at all.
+    """
     sample = Decisions.of(rows)
     low, high, valid = bootstrap_interval(
         rows.patient_id.to_numpy(), lambda index: metric(sample.take(index)), bootstrap
     )
+    successes, count = PROPORTIONS.get(metric.__name__, _no_proportion)(sample.counts)
+    if count:
+        wilson = wilson_interval(successes, count)
+        low, high = float(np.fmin(low, wilson[0])), float(np.fmax(high, wilson[1]))
     return {
         "estimate": metric(sample),
         "ci_low": low,
@@ -121,7 +142,7 @@ def metric_row(
 
 
 def metric_table(rows: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
-    """Every metric with its percentile bootstrap interval over patients.
+    """Every metric with its 95 % interval (see `metric_row`).
 
     Columns metric, estimate, ci_low, ci_high, n_patients, n_sequences, resamples (those in which
     the metric was defined).

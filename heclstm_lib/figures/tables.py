@@ -28,8 +28,8 @@ def show_metrics(metrics: pd.DataFrame, column: str | None = None) -> pd.DataFra
     wide = cells.pivot(index="metric", columns="group", values="cell")
     wide = wide.loc[list(dict.fromkeys(cells.metric)), list(dict.fromkeys(cells.group))]
     counts = cells.drop_duplicates("metric").set_index("metric")[["n_patients", "n_sequences"]]
-    wide.columns.name = None
-    return wide.join(counts)
+    wide.columns.name = wide.index.name = None
+    return wide.join(counts).rename_axis(None)
 
 
 def show_comparison(comparison: pd.DataFrame, reference: str) -> pd.DataFrame:
