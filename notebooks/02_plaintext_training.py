@@ -96,8 +96,9 @@ bands = {twin: roc_band(rows, stage.study.bootstrap) for twin, rows in test.grou
 plot_roc(bands)
 
 # %% [markdown]
-# **What you should see:** the two twins' bands overlap: the polynomials cost little or nothing.
-# With few patients the bands are wide, and no number of ours is more certain than they say.
+# **What you should see:** whether the two twins' bands overlap. Where they do, these patients show
+# no cost of the polynomials. With few patients the bands are wide, and no number is more certain
+# than they say.
 #
 # ## Baselines that must stand beside it
 # None of them looks at the order of the frames. All are fitted on training patients.

@@ -16,8 +16,8 @@
 #
 # Each variant changes one thing, is trained on the same folds with the same budget, and is compared
 # with the full network on the same test patients. All numbers are of polynomial twins, in clear
-# (notebook 04 shows that encryption changes no decision); the plan's depth says what a variant
-# would cost encrypted.
+# (notebook 04 measures what encryption changes); the plan's depth says what a variant would cost
+# encrypted.
 
 # %% tags=["parameters"]
 profile = "default"
