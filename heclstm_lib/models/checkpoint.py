@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,11 @@ def load_bundle(path: Path) -> TrainedModel:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    if path.is_file() and not zipfile.is_zipfile(path):  # torch's old formats fail in many ways
+        raise TrainingError(
+            f"{path}: cannot be read (not a complete file of torch.save). "
+            "Delete it and train again."
+        )
     try:
         content = torch.load(path, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:

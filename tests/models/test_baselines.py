@@ -107,7 +107,7 @@ def test_training_labels_turn_the_scores(noise: dict[str, SequenceSet]) -> None:
     train = noise["train"]
     turned = baseline_scores(noise | {"train": change(train, labels=1 - train.labels)})
     before = baseline_scores(noise)
-    assert np.corrcoef(before["mean image"][1], turned["mean image"][1])[0, 1] < -0.9
+    assert np.corrcoef(before["mean image"][1], turned["mean image"][1])[0, 1] < -0.5
 
 
 def test_a_bias_of_the_collection_is_found(noise: dict[str, SequenceSet]) -> None:

@@ -1,24 +1,20 @@
-"""Training: deterministic, resumable to the bitwise same result, loud when it cannot go on."""
+"""Training: reproducible to the bit, resumable, and refusing what cannot work."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import subprocess
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
-from toy import MODEL, TRAIN, make_sets, make_toy
 
+from heclstm_lib.config import ModelConfig, TrainConfig
+from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.errors import DataError, DivergenceError, TrainingError
-from heclstm_lib.models.checkpoint import load_checkpoint, state_digest
+from heclstm_lib.models.checkpoint import TrainedModel, load_bundle, state_digest, write_bundle
 from heclstm_lib.models.train import (
     TrainResult,
     fit_normaliser,
@@ -28,227 +24,195 @@ from heclstm_lib.models.train import (
     train_model,
     train_polynomial,
 )
-from heclstm_lib.models.training_run import HISTORY
 
-
-def train(**options: Any) -> TrainResult:
-    return train_exact(make_sets(), MODEL, TRAIN, progress=False, **options)
-
-
-def assert_same(first: TrainResult, second: TrainResult) -> None:
-    assert state_digest(first.model) == state_digest(second.model)
-    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
-    assert first.best_epoch == second.best_epoch
-
-
-@pytest.fixture(scope="module")
-def exact() -> TrainResult:
-    """The toy's exact twin, trained without interruption."""
-    return train()
-
-
-def test_same_seed_gives_the_same_model_whatever_the_global_generator(exact: TrainResult) -> None:
-    torch.manual_seed(99)
-    before = torch.get_rng_state()
-    assert_same(train(), exact)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_another_seed_gives_another_model(exact: TrainResult) -> None:
-    other = train_exact(make_sets(), MODEL, dataclasses.replace(TRAIN, seed=1), progress=False)
-    assert state_digest(other.model) != state_digest(exact.model)
+Sets = dict[str, SequenceSet]
 
 
 class Stopped(Exception):
-    """Stands for anything that ends a training from outside."""
+    """Stands for a machine that is switched off."""
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_an_interrupted_training_resumes_to_the_same_result(
-    tmp_path: Path, exact: TrainResult, epoch: int
-) -> None:
-    path = tmp_path / "runs" / "exact.ckpt"
-
-    def stop(row: dict[str, float]) -> None:
+def stop_after(epoch: int) -> Callable[[dict[str, float]], None]:
+    def on_epoch(row: dict[str, float]) -> None:
         if row["epoch"] == epoch:
             raise Stopped
 
-    with pytest.raises(Stopped):
-        train(checkpoint=path, on_epoch=stop)
-    seen: list[float] = []
-    resumed = train(checkpoint=path, on_epoch=lambda row: seen.append(row["epoch"]))
-    assert seen == list(range(epoch + 1, TRAIN.epochs + 1))
-    assert_same(resumed, exact)
-    finished: list[float] = []
-    assert_same(train(checkpoint=path, on_epoch=lambda row: finished.append(row["epoch"])), exact)
-    assert finished == []
-    assert [p.name for p in path.parent.iterdir()] == ["exact.ckpt"]
+    return on_epoch
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import torch
-torch.set_num_threads(int(sys.argv[3]))
-from toy import MODEL, TRAIN, make_sets
-from heclstm_lib.models.train import train_exact
-def kill(row):
-    if row["epoch"] == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-train_exact(make_sets(), MODEL, TRAIN, progress=False, checkpoint=Path(sys.argv[1]), on_epoch=kill)
-"""
+def assert_same(one: TrainResult, two: TrainResult) -> None:
+    """Weights bitwise, history, best epoch."""
+    assert state_digest(one.model) == state_digest(two.model)
+    assert one.history.equals(two.history)
+    assert one.best_epoch == two.best_epoch
 
 
-def test_a_killed_process_loses_no_finished_epoch(tmp_path: Path, exact: TrainResult) -> None:
-    path = tmp_path / "exact.ckpt"
-    command = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    ended = subprocess.run(
-        [*command, str(torch.get_num_threads())], env=environment, check=False, capture_output=True
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    seen: list[float] = []
-    resumed = train(checkpoint=path, on_epoch=lambda row: seen.append(row["epoch"]))
-    assert seen == [3, 4]
-    assert_same(resumed, exact)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"train": dataclasses.replace(TRAIN, learning_rate=0.01)},
-        {"model": dataclasses.replace(MODEL, hidden=4)},
-        {"count": 42},
-        {"train": dataclasses.replace(TRAIN, seed=3)},
-    ],
-)
-def test_a_checkpoint_of_another_training_is_an_error(
-    tmp_path: Path, change: dict[str, Any]
+def test_same_seed_same_bits(
+    sets: Sets, tiny: ModelConfig, short: TrainConfig, exact: TrainResult
 ) -> None:
-    path = tmp_path / "exact.ckpt"
-    sets = make_sets()
-    train_exact(sets, MODEL, TRAIN, progress=False, checkpoint=path)
-    with pytest.raises(TrainingError, match=r"belongs to another training.*Delete it"):
-        train_exact(
-            make_sets(change.get("count", 40)),
-            change.get("model", MODEL),
-            change.get("train", TRAIN),
-            progress=False,
-            checkpoint=path,
-        )
-
-
-def test_a_truncated_checkpoint_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "exact.ckpt"
-    train(checkpoint=path)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(TrainingError, match="cannot be read"):
-        load_checkpoint(path, "")
+    torch.manual_seed(99)  # the global generator has no say ...
+    before = torch.get_rng_state()
+    assert_same(exact, train_exact(sets, tiny, short, progress=False))
+    assert torch.equal(torch.get_rng_state(), before)  # ... and is left where it was
+    other = train_exact(sets, tiny, dataclasses.replace(short, seed=1), progress=False)
+    assert state_digest(other.model) != state_digest(exact.model)
 
 
 def test_history_and_best_epoch(exact: TrainResult) -> None:
     history = exact.history
-    assert tuple(history.columns) == HISTORY
-    assert history.epoch.tolist() == list(range(1, TRAIN.epochs + 1))
+    assert history.epoch.tolist() == [1, 2, 3]
     best = history.sort_values(["val_auc", "val_loss"], ascending=[False, True]).epoch.iloc[0]
     assert exact.best_epoch == best
-    sets = make_sets()
+    assert not exact.model.training
+
+
+def test_the_best_epochs_model_is_returned(exact: TrainResult, sets: Sets) -> None:
     scores, _ = predict(exact.model, fit_normaliser(sets["train"]), sets["val"])
-    area = roc_auc_score(sets["val"].labels, scores)
-    assert area == pytest.approx(history.val_auc[best - 1])
+    labels = sets["val"].labels
+    area = np.mean(np.greater.outer(scores[labels == 1], scores[labels == 0]))
+    assert area == pytest.approx(exact.history.val_auc[exact.best_epoch - 1])
 
 
-def test_patience_ends_training() -> None:
-    config = dataclasses.replace(TRAIN, epochs=50, patience=2, learning_rate=0.0)
-    result = train_exact(make_sets(), MODEL, config, progress=False)
-    assert len(result.history) - result.best_epoch == 2
+def test_training_learns(sets: Sets, tiny: ModelConfig, short: TrainConfig) -> None:
+    long = dataclasses.replace(short, epochs=40, patience=40, augment=False)
+    history = train_exact(sets, tiny, long, progress=False).history
+    assert history.train_loss.iloc[-5:].mean() < 0.8 * history.train_loss.iloc[:5].mean()
 
 
-def test_both_twins_learn_a_change_over_time() -> None:
-    sets = make_sets(80)
-    config = dataclasses.replace(TRAIN, epochs=25, polynomial_epochs=10, patience=25)
-    exact = train_exact(sets, MODEL, config, progress=False)
-    twin = train_polynomial(exact.model, sets, config, progress=False)
-    normaliser = fit_normaliser(sets["train"])
-    for result in (exact, twin):
-        scores, _ = predict(result.model, normaliser, sets["test"])
-        assert roc_auc_score(sets["test"].labels, scores) > 0.95
-    assert twin.fits is not None and set(twin.fits.layer) >= {"lstm.gates.i", "lstm.gates.o"}
+def test_patience_stops_early(sets: Sets, tiny: ModelConfig, short: TrainConfig) -> None:
+    still = dataclasses.replace(
+        short, epochs=9, patience=2, learning_rate=0.0, augment=False, weight_decay=0.0
+    )
+    start = make_model(tiny, sets["train"], 0, "exact")
+    start.blocks[0].norm.momentum = 0.0  # nothing changes, so the first epoch stays the best
+    result = train_model(start, sets, still, epochs=9, rate=0.0, progress=False)
+    assert (len(result.history), result.best_epoch) == (3, 1)
 
 
-def test_the_range_penalty_keeps_activations_inside() -> None:
-    """With the same start and batches, the penalised twin leaves its intervals less."""
-    sets = make_sets()
-    exact = train_exact(sets, MODEL, dataclasses.replace(TRAIN, epochs=8), progress=False).model
-    penalties = []
-    for weight in (0.0, 10.0):
-        config = dataclasses.replace(
-            TRAIN, range_penalty=weight, polynomial_epochs=8, polynomial_learning_rate=0.02
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_interrupted_exact_training_resumes_to_the_same_bits(
+    epoch: int, sets: Sets, tiny: ModelConfig, short: TrainConfig, exact: TrainResult,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    path, seen = tmp_path / "deep" / "exact.ckpt", []
+    options = {"checkpoint": path, "progress": False}
+    with pytest.raises(Stopped):
+        train_exact(sets, tiny, short, on_epoch=stop_after(epoch), **options)
+    resumed = train_exact(sets, tiny, short, on_epoch=seen.append, **options)
+    assert [row["epoch"] for row in seen] == list(range(epoch + 1, 4))
+    assert_same(exact, resumed)
+    assert_same(exact, train_exact(sets, tiny, short, on_epoch=stop_after(1), **options))  # done
+    assert [p.name for p in path.parent.iterdir()] == ["exact.ckpt"]  # no temporary file
+
+
+def test_interrupted_polynomial_training_resumes_to_the_same_bits(
+    sets: Sets, short: TrainConfig, exact: TrainResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "polynomial.ckpt"
+    whole = train_polynomial(exact.model, sets, short, progress=False)
+    with pytest.raises(Stopped):
+        train_polynomial(
+            exact.model, sets, short, checkpoint=path, progress=False, on_epoch=stop_after(2)
         )
-        result = train_polynomial(exact, sets, config, progress=False)
-        penalties.append(float(result.history.penalty.iloc[-1]))
-    assert penalties[1] < 0.5 * penalties[0]
+    resumed = train_polynomial(exact.model, sets, short, checkpoint=path, progress=False)
+    assert_same(whole, resumed)
+    assert whole.history.penalty.min() >= 0 and (whole.history.rate == 3e-3).all()
 
 
-def test_a_diverging_loss_says_what_to_do() -> None:
-    sets = make_sets()
-    twin = make_model(MODEL, sets["train"], 0, "polynomial")
-    with torch.no_grad():
-        twin.voting.frame.bias.fill_(float("nan"))
-    with pytest.raises(DivergenceError, match=r"loss became nan in epoch 1.*Lower the learning"):
-        train_model(twin, sets, TRAIN, epochs=1, rate=0.01, progress=False)
+def test_foreign_checkpoint_is_refused(
+    sets: Sets, tiny: ModelConfig, short: TrainConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "exact.ckpt"
+    once = dataclasses.replace(short, epochs=1)
+    train_exact(sets, tiny, once, checkpoint=path, progress=False)
+    swapped = sets | {"val": sets["test"]}
+    for given, train in [
+        (sets, dataclasses.replace(once, seed=1)),
+        (sets, dataclasses.replace(once, learning_rate=0.1)),
+        (sets, dataclasses.replace(once, epochs=2)),
+        (swapped, once),
+    ]:
+        with pytest.raises(TrainingError, match=r"belongs to another training.*Delete it"):
+            train_exact(given, tiny, train, checkpoint=path, progress=False)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="cannot be read"):
+        train_exact(sets, tiny, once, checkpoint=path, progress=False)
 
 
-def test_a_diverging_twin_is_trained_again_with_a_lower_rate(tmp_path: Path) -> None:
-    sets = make_sets()
-    exact = train_exact(sets, MODEL, TRAIN, progress=False).model
-    wild = dataclasses.replace(
-        TRAIN, polynomial_learning_rate=2.0, range_penalty=0.0, augment=False
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_one_class_only_is_refused(
+    part: str, sets: Sets, tiny: ModelConfig, short: TrainConfig
+) -> None:
+    one = sets | {part: sets[part].subset(sets[part].labels == 1)}
+    with pytest.raises(TrainingError, match=f"the {part} set 'embedded' has one class only"):
+        train_exact(one, tiny, short, progress=False)
+
+
+def test_divergence_restarts_at_a_quarter_of_the_rate(
+    sets: Sets, short: TrainConfig, exact: TrainResult, tmp_path: Path
+) -> None:
+    fast = dataclasses.replace(short, polynomial_learning_rate=3.0)
+    result = train_polynomial(
+        exact.model, sets, fast, checkpoint=tmp_path / "p.ckpt", progress=False
     )
-    first = train_polynomial(
-        exact, sets, wild, progress=False, checkpoint=tmp_path / "polynomial.ckpt"
-    )
-    rate = float(first.history.rate.iloc[0])
-    assert rate < 2.0 and np.log(2.0 / rate) / np.log(4) == pytest.approx(
-        round(np.log(2.0 / rate) / np.log(4))
-    )
-    again = train_polynomial(
-        exact, sets, wild, progress=False, checkpoint=tmp_path / "polynomial.ckpt"
-    )
-    assert_same(first, again)
+    [rate] = result.history.rate.unique()
+    tries = round(np.log(3.0 / rate) / np.log(4))
+    assert 1 <= tries <= 3 and rate == 3.0 / 4**tries
+    assert np.isfinite(result.history.to_numpy()).all()
+    # the same as starting there: the failed tries leave nothing behind
+    direct = dataclasses.replace(short, polynomial_learning_rate=rate)
+    again = train_polynomial(exact.model, sets, direct, progress=False)
+    assert state_digest(result.model) == state_digest(again.model)
 
 
-def test_one_class_only_is_an_error() -> None:
-    sets = make_sets()
-    sets["val"] = sets["val"].subset(sets["val"].labels == 1)
-    with pytest.raises(TrainingError, match="val set 'toy' has one class only"):
-        train_exact(sets, MODEL, TRAIN, progress=False)
+def test_divergence_after_the_last_try_is_an_error(
+    sets: Sets, short: TrainConfig, exact: TrainResult
+) -> None:
+    wild = dataclasses.replace(short, polynomial_learning_rate=6400.0)
+    with pytest.raises(DivergenceError, match=r"polynomial twin, rate 100\.0,.*Lower the learning"):
+        train_polynomial(exact.model, sets, wild, progress=False)
 
 
-def test_normaliser_has_the_statistics_of_training_frames_per_channel() -> None:
-    sequences = make_toy(12, seed=1, channels=2)
-    sequences.frames[:, :, 1] = 0.25  # a constant channel
-    normaliser = fit_normaliser(sequences)
-    applied = normaliser.apply(sequences.frames)
-    assert applied.dtype == np.float32
-    assert applied[:, :, 0].mean() == pytest.approx(0, abs=1e-5)
-    assert applied[:, :, 0].std() == pytest.approx(1, abs=1e-4)
-    assert np.all(applied[:, :, 1] == 0)
-    with pytest.raises(DataError, match="C=2"):
-        normaliser.apply(sequences.frames[:, :, :1])
+def test_normaliser_uses_training_frames_and_checks_channels(sets: Sets) -> None:
+    normaliser = fit_normaliser(sets["train"])
+    frames = normaliser.apply(sets["train"].frames)
+    assert abs(frames.mean()) < 1e-4 and abs(frames.std() - 1) < 1e-4
+    flat = dataclasses.replace(sets["train"], frames=np.full_like(sets["train"].frames, 0.3))
+    assert np.abs(fit_normaliser(flat).apply(flat.frames)).max() < 1e-6
+    with pytest.raises(DataError, match="same colour"):
+        normaliser.apply(np.zeros((2, 2, 3, 16, 16), np.float32))
 
 
-def test_predict_in_double_precision_and_in_batches() -> None:
-    sequences = make_toy(300, seed=1)
-    model = make_model(MODEL, sequences, 0, "polynomial").train()
-    normaliser = fit_normaliser(sequences)
-    single, frames = predict(model, normaliser, sequences)
-    assert model.training  # as it was before
-    assert single.dtype == frames.dtype == np.float64
-    assert single.shape == (300,) and frames.shape == (300, 3)
-    double, _ = predict(model.double(), normaliser, sequences)
-    assert 0 < np.abs(double - single).max() < 1e-5
-    part, _ = predict(model, normaliser, sequences.subset(np.arange(257, 260)))
-    np.testing.assert_allclose(part, double[257:260], rtol=1e-12)
+@pytest.mark.parametrize("double", [False, True])
+def test_bundle_round_trip(double: bool, sets: Sets, exact: TrainResult, tmp_path: Path) -> None:
+    normaliser = fit_normaliser(sets["train"])
+    model = make_model(exact.model.config, sets["train"], 4, "polynomial")
+    model = model.double() if double else model
+    write_bundle(TrainedModel(model, normaliser, 0.25), tmp_path / "sub" / "model.pt")
+    read = load_bundle(tmp_path / "sub" / "model.pt")
+    assert read.threshold == 0.25 and read.model.config == model.config
+    assert not read.model.training and read.model.activation == "polynomial"
+    for one, two in zip(
+        predict(model, normaliser, sets["test"]),
+        predict(read.model, read.normaliser, sets["test"]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_foreign_bundles_are_refused(sets: Sets, exact: TrainResult, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    with pytest.raises(TrainingError, match="cannot be read"):
+        load_bundle(path)  # absent
+    normaliser = fit_normaliser(sets["train"])
+    write_bundle(TrainedModel(exact.model, normaliser, 0.0), path)
+    whole = path.read_bytes()
+    for content in (b"", b"hello\n", b"\x80\x02}q\x00.", b"PK\x03\x04junk", whole[:-200]):
+        path.write_bytes(content)
+        with pytest.raises(TrainingError, match=r"model\.pt"):
+            load_bundle(path)
+    for foreign in ({"format": 99, "state": {}}, {"format": 1}, [1, 2], exact.model):
+        torch.save(foreign, path)
+        with pytest.raises(TrainingError, match=r"model\.pt"):
+            load_bundle(path)
+    shutil.rmtree(tmp_path)

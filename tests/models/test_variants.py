@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from heclstm_lib.config import DatasetStudy, DataConfig, ModelConfig, list_profiles, load_profile
+from heclstm_lib.config import DataConfig, DatasetStudy, ModelConfig, list_profiles, load_profile
 from heclstm_lib.data.sequences import load_sequences
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.models.variants import VARIANTS, apply_variant, describe_variants
