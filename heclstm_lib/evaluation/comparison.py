@@ -15,6 +15,8 @@ from heclstm_lib.evaluation.statistics import (
     patient_resamples,
 )
 
+PAIRED = ("difference", "difference_low", "difference_high", "p")
+
 
 def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.DataFrame:
     """AUC of every method with its interval, and its paired difference from the reference.
@@ -23,10 +25,12 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
     scored the same sequences. One row a method, in order of appearance: estimate, ci_low, ci_high,
     n_patients, n_sequences; difference, difference_low, difference_high (method - reference,
     paired bootstrap over patients), p (two-sided, from the same bootstrap), p_holm.
+    Raises DataError: no such reference, one class only, different sequences.
     """
     methods = {str(name): _sorted(part) for name, part in rows.groupby("method", sort=False)}
     if reference not in methods:
         raise DataError(f"compare_methods: no '{reference}' among {', '.join(methods)}.")
+    _check_classes(methods[reference])
     table = []
     for name, part in methods.items():
         _check_same(methods[reference], part, reference, name)
@@ -35,7 +39,9 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
         if name != reference:
             row |= paired_difference(methods[reference], part, bootstrap)
         table.append(row)
-    result = pd.DataFrame(table)
+    # the reference has no difference; alone in the table it would leave these columns out
+    columns = [*table[0], *(name for name in PAIRED if name not in table[0])]
+    result = pd.DataFrame(table, columns=columns)
     others = result.method != reference
     result.loc[others, "p_holm"] = holm(result.loc[others, "p"].tolist())
     return result
@@ -66,6 +72,14 @@ def paired_difference(
         "difference_high": float(high),
         "p": float(min(1.0, 2 * (side + 1) / (len(draws) + 1))),
     }
+
+
+def _check_classes(part: pd.DataFrame) -> None:
+    if part.label.nunique() < 2:
+        raise DataError(
+            f"compare_methods: all {len(part)} sequences have label {part.label.iloc[0]}; an AUC "
+            "needs both classes. Evaluate more folds or more patients."
+        )
 
 
 def _sorted(part: pd.DataFrame) -> pd.DataFrame:

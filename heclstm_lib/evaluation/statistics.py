@@ -110,10 +110,15 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def roc_band(rows: pd.DataFrame, repeats: int, points: int = 101) -> pd.DataFrame:
-    """ROC curve with a pointwise 95 % band over patients: columns fpr, tpr, low, high."""
+    """ROC curve with a pointwise 95 % band over patients: columns fpr, tpr, low, high.
+
+    Raises DataError when a class is missing.
+    """
     grid = np.linspace(0, 1, points)
     relative = (rows.score - rows.threshold).to_numpy()
     labels = rows.label.to_numpy()
+    if not 0 < labels.sum() < len(labels):
+        raise DataError(f"roc_band: a ROC curve needs both classes, got {len(labels)} of one.")
     curves = []
     for index in patient_resamples(rows.patient_id.to_numpy(), repeats):
         if 0 < labels[index].sum() < len(index):
