@@ -1,0 +1,163 @@
+"""The notebooks' steps on a tiny study, each on what the one before left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heclstm_lib.config import DatasetStudy, load_profile
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.store import load_plan
+from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.stages.ablations import plan_row, run_variants
+from heclstm_lib.stages.conversion import convert_folds
+from heclstm_lib.stages.encryption import evaluation_subset
+from heclstm_lib.stages.training import Training, prediction_table, run_baselines, train_folds
+from heclstm_lib.stages.workspace import Workspace, open_workspace
+
+FOLDS = (0, 2)
+TEST_ROWS = ["sequence_id", "patient_id", "label", "score", "threshold", "fold"]
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The smoke study with 60 sequences, two folds, two epochs a twin."""
+    study: DatasetStudy = load_profile("smoke").study("embedded")
+    study = dataclasses.replace(
+        study,
+        data=dataclasses.replace(study.data, sequences=60),
+        train=dataclasses.replace(study.train, epochs=2, polynomial_epochs=2),
+        folds=FOLDS,
+        ablations=("no_lstm", "cubic_gates"),
+    )
+    return open_workspace(study, tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def training(space: Workspace) -> Training:
+    return train_folds(space, progress=False)
+
+
+def test_every_fold_predicts_its_own_patients(space: Workspace, training: Training) -> None:
+    predictions = training.predictions
+    assert set(TEST_ROWS) <= set(predictions.columns)
+    for (fold, _, part), rows in predictions.groupby(["fold", "twin", "part"]):
+        assert rows.sequence_id.tolist() == list(space.sets(fold)[part].sequence_ids)
+        assert rows.label.tolist() == space.sets(fold)[part].labels.tolist()
+    assert predictions.groupby(["fold", "twin", "part"]).ngroups == 2 * 2 * 2
+    tested = predictions.query("part == 'test' and twin == 'exact'")
+    assert tested.patient_id.is_unique  # a patient is tested in one fold
+
+
+def test_thresholds_reach_the_target_on_validation_patients(
+    space: Workspace, training: Training
+) -> None:
+    ill = training.predictions.query("part == 'val' and label == 1")
+    for _, rows in ill.groupby(["fold", "twin"]):
+        assert (rows.score >= rows.threshold).mean() >= space.study.train.target_sensitivity
+    per_model = training.predictions.groupby(["fold", "twin"]).threshold.nunique()
+    assert (per_model == 1).all()
+
+
+def test_bundles_score_as_the_table_says(space: Workspace, training: Training) -> None:
+    for twin in ("exact", "polynomial"):
+        trained = load_bundle(space.fold(2) / f"{twin}.pt")
+        again = prediction_table(trained, space.sets(2)["test"])
+        rows = training.predictions.query("fold == 2 and twin == @twin and part == 'test'")
+        np.testing.assert_array_equal(again.score, rows.score)
+        np.testing.assert_array_equal(again.threshold, rows.threshold)
+
+
+def test_curves_fits_and_ranges_of_every_fold(training: Training) -> None:
+    epochs = training.history.groupby(["fold", "twin"]).epoch.apply(list)
+    assert epochs.tolist() == [[1, 2]] * 4
+    for table in (training.fits, training.ranges):
+        assert table.groupby("fold").layer.apply(list).map(len).to_dict() == dict.fromkeys(FOLDS, 5)
+    assert training.ranges.fraction_outside.between(0, 1).all()
+
+
+def test_training_again_takes_up_the_checkpoints(space: Workspace, training: Training) -> None:
+    again = train_folds(space, progress=False)
+    pd.testing.assert_frame_equal(again.predictions, training.predictions)
+    assert (space.fold(0) / "exact.ckpt").is_file()
+
+
+@pytest.mark.usefixtures("training")
+def test_conversion_is_exact_in_clear(space: Workspace) -> None:
+    table = convert_folds(space)
+    assert table.fold.tolist() == list(FOLDS)
+    assert (table.clear_error < 1e-9).all()
+    assert (table.predicted_bits > 5).all() and (table.headroom_bits > 0).all()
+    for row in table.itertuples():
+        plan = load_plan(space.fold(row.fold) / "plan.npz")
+        assert (len(plan.ops), plan.depth) == (row.operations, row.levels)
+        assert plan.params.poly_degree == row.poly_degree == 16384
+        assert len(plan.rotations) == row.galois_keys
+
+
+def test_baselines_stand_on_the_same_test_sequences(space: Workspace, training: Training) -> None:
+    table = run_baselines(space)
+    tested = training.predictions.query("part == 'test' and twin == 'exact'")
+    assert table.method.nunique() == 5
+    for _, rows in table.groupby("method"):
+        assert rows.sequence_id.tolist() == tested.sequence_id.tolist()
+        assert rows.label.tolist() == tested.label.tolist()
+    prior = table[table.method == "class prior"]
+    assert (prior.groupby("fold").score.nunique() == 1).all()
+    assert set(TEST_ROWS) <= set(table.columns)
+
+
+def test_variants_are_trained_and_planned(space: Workspace, training: Training) -> None:
+    predictions, plans = run_variants(space)
+    tested = training.predictions.query("part == 'test' and twin == 'polynomial'")
+    assert predictions.method.unique().tolist() == ["no_lstm", "cubic_gates"]
+    for _, rows in predictions.groupby("method"):
+        assert rows.sequence_id.tolist() == tested.sequence_id.tolist()
+        assert not np.allclose(rows.score, tested.score)
+    without, cubic = plans.to_dict("records")
+    assert (without["variant"], without["fits"]) == ("no_lstm", "yes")
+    assert without["levels"] == 3 and without["poly_degree"] == 16384
+    # degree 3 costs a level in each of two steps: more than N = 16384 allows
+    assert cubic["variant"] == "cubic_gates"
+    assert "the network needs 14 levels" in cubic["fits"] and "Use a larger N" in cubic["fits"]
+    assert pd.isna(cubic["levels"])
+
+
+@pytest.mark.usefixtures("training")
+def test_plan_row_of_what_fits(space: Workspace) -> None:
+    row, plan = plan_row(space), load_plan_of(space)
+    assert row["fits"] == "yes"
+    assert row["levels"] == plan.depth and row["galois_keys"] == len(plan.rotations)
+    assert row["rotations"] == sum(op.kind == "rotate" for op in plan.ops)
+
+
+def load_plan_of(space: Workspace) -> Plan:
+    path = space.fold(0) / "plan.npz"
+    if not path.is_file():
+        convert_folds(space)
+    return load_plan(path)
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=30), st.integers(1, 35))
+def test_subset_takes_the_classes_in_turn(labels: list[int], at_most: int) -> None:
+    values = np.array(labels)
+    chosen = evaluation_subset(values, at_most)
+    assert len(chosen) == min(at_most, len(values))
+    assert (np.diff(chosen) > 0).all()
+    for label in (0, 1):
+        own = np.flatnonzero(values == label)
+        taken = np.intersect1d(own, chosen)
+        assert taken.tolist() == own[: len(taken)].tolist()  # the first of each class
+        other = np.sum(values[chosen] != label)
+        if len(taken) < len(own):  # a class is short only where the other is as long
+            assert len(taken) >= other - 1
+
+
+def test_subset_without_a_limit_is_everything() -> None:
+    assert evaluation_subset(np.array([0, 1, 1]), None).tolist() == [0, 1, 2]
+    assert evaluation_subset(np.array([0, 0, 0, 1, 0, 1]), 4).tolist() == [0, 1, 3, 5]
