@@ -56,6 +56,7 @@ class TrainConfig:
     patience: int = 15
     target_sensitivity: float = 0.9
     augment: bool = True
+    symmetries: bool = True  # augment by flips and quarter turns too; off if orientation matters
     seed: int = 0
 
 

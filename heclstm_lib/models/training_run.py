@@ -84,7 +84,7 @@ class Run:
         for index in self._batches():
             frames = self.frames[index]
             if self.config.augment:
-                frames = augment(frames, self.generator)
+                frames = augment(frames, self.generator, symmetries=self.config.symmetries)
             output = self.model(frames)
             loss = self._loss(output.score, self.labels[index])
             total = loss + self.config.range_penalty * output.range_penalty

@@ -41,3 +41,14 @@ def test_same_generator_state_same_augmentation() -> None:
     frames = torch.rand(6, 2, 1, 8, 8)
     first, second = (augment(frames, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_symmetries_can_be_left_out() -> None:
+    frames = torch.rand(30, 2, 1, 8, 8)
+    generator = torch.Generator().manual_seed(5)
+    assert torch.equal(augment(frames, generator, shift=0, symmetries=False), frames)
+    moved = augment(frames, generator, symmetries=False)
+    shifted = sum(not torch.equal(a, b) for a, b in zip(moved, frames, strict=True))
+    assert shifted > 20
+    upwards = torch.arange(8.0)[:, None].expand(30, 1, 1, 8, 8)  # still rises after any shift
+    assert (augment(upwards, generator, symmetries=False).diff(dim=3) >= 0).all()
