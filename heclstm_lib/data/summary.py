@@ -25,7 +25,7 @@ def manifest_card(manifest: Manifest) -> pd.DataFrame:
 
 
 def counts_table(sequences: SequenceSet, manifest: Manifest) -> pd.DataFrame:
-    """One row a class: sequences read, cases the complete data set holds, real frames, padding."""
+    """One row a class: sequences read, cases the manifest names, real frames, padding."""
     rows = []
     for name, expected in manifest.expected.classes.items():
         chosen = sequences.labels == expected.label
@@ -36,7 +36,7 @@ def counts_table(sequences: SequenceSet, manifest: Manifest) -> pd.DataFrame:
                 "class": name,
                 "label": expected.label,
                 "sequences": int(chosen.sum()),
-                "in complete set": expected.cases,
+                "in the manifest": expected.cases,
                 "frames, median": float(np.median(lengths)) if len(lengths) else np.nan,
                 "padded sequences": int((lengths < frames).sum()),
             }

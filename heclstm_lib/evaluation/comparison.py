@@ -9,11 +9,7 @@ import pandas as pd
 
 from heclstm_lib.errors import DataError
 from heclstm_lib.evaluation.metrics import Decisions, auc, metric_row
-from heclstm_lib.evaluation.statistics import (
-    fast_auc,
-    holm,
-    patient_resamples,
-)
+from heclstm_lib.evaluation.statistics import holm, patient_resamples
 
 PAIRED = ("difference", "difference_low", "difference_high", "p")
 
@@ -55,11 +51,10 @@ def paired_difference(
     p is twice the smaller share of resamples on either side of zero, plus one in each
     (Davison and Hinkley 1997, section 4.4).
     """
-    labels = reference.label.to_numpy()
-    ours, theirs = Decisions.of(reference).relative, Decisions.of(other).relative
+    ours, theirs = Decisions.of(reference), Decisions.of(other)
     draws = np.array(
         [
-            fast_auc(theirs[index], labels[index]) - fast_auc(ours[index], labels[index])
+            auc(theirs.take(index)) - auc(ours.take(index))
             for index in patient_resamples(reference.patient_id.to_numpy(), repeats)
         ]
     )
@@ -67,7 +62,7 @@ def paired_difference(
     low, high = np.quantile(draws, [0.025, 0.975])
     side = min(np.sum(draws <= 0), np.sum(draws >= 0))
     return {
-        "difference": fast_auc(theirs, labels) - fast_auc(ours, labels),
+        "difference": auc(theirs) - auc(ours),
         "difference_low": float(low),
         "difference_high": float(high),
         "p": float(min(1.0, 2 * (side + 1) / (len(draws) + 1))),

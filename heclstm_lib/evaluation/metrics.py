@@ -1,7 +1,9 @@
 """Metrics of sequence decisions, each with a 95 % interval, n of patients and of sequences.
 
-Rows have columns patient_id, label, score and threshold (logits); folds are pooled as
-score - threshold, since every fold has a model and a threshold of its own.
+Rows have columns patient_id, label, score and threshold (logits) and, with several folds, fold.
+Decisions are pooled over folds by score >= threshold of the fold; the AUC compares only pairs
+within a fold, since every fold has a model of its own. Intervals cover the choice of test patients,
+not that of the seed or of the training patients.
 """
 
 from __future__ import annotations
@@ -13,26 +15,36 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from heclstm_lib.evaluation.statistics import bootstrap_interval, fast_auc, wilson_interval
+from heclstm_lib.evaluation.statistics import (
+    bootstrap_interval,
+    fast_auc,
+    fold_auc,
+    wilson_interval,
+)
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """Scores [n] relative to the threshold (positive decision: >= 0), logits [n], labels [n]."""
+    """Scores [n] relative to the threshold (positive: >= 0), logits, labels and folds [n]."""
 
     relative: NDArray[np.float64]
     logit: NDArray[np.float64]
     label: NDArray[np.int64]
+    fold: NDArray[np.int64]
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Decisions:
-        """From a table with columns score, threshold and label."""
+        """From a table with columns score, threshold, label and perhaps fold."""
         score = rows.score.to_numpy(dtype=np.float64)
-        return cls(score - rows.threshold.to_numpy(dtype=np.float64), score, rows.label.to_numpy())
+        relative = score - rows.threshold.to_numpy(dtype=np.float64)
+        fold = rows.fold.to_numpy() if "fold" in rows else np.zeros(len(rows), dtype=np.int64)
+        return cls(relative, score, rows.label.to_numpy(), fold)
 
     def take(self, index: NDArray[np.int64]) -> Decisions:
         """The decisions of some rows."""
-        return Decisions(self.relative[index], self.logit[index], self.label[index])
+        return Decisions(
+            self.relative[index], self.logit[index], self.label[index], self.fold[index]
+        )
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -44,7 +56,12 @@ class Decisions:
 
 
 def auc(sample: Decisions) -> float:
-    """Area under the ROC curve of the pooled relative scores."""
+    """Area under the ROC curve over pairs within a fold."""
+    return fold_auc(sample.logit, sample.label, sample.fold)
+
+
+def auc_pooled(sample: Decisions) -> float:
+    """Area under the ROC curve over all pairs, scores relative to their fold's threshold."""
     return fast_auc(sample.relative, sample.label)
 
 
@@ -92,6 +109,7 @@ METRICS: dict[str, Callable[[Decisions], float]] = {
     metric.__name__: metric
     for metric in (
         auc,
+        auc_pooled,
         accuracy,
         sensitivity,
         missed_diagnosis_rate,

@@ -37,6 +37,22 @@ def fast_auc(scores: Array, labels: NDArray[np.int64]) -> float:
     )
 
 
+def fold_auc(scores: Array, labels: NDArray[np.int64], folds: NDArray[np.int64]) -> float:
+    """AUC over pairs of one fold: each fold has a model of its own, whose scores alone compare.
+
+    The folds' areas weighted by their numbers of pairs; NaN when no fold has both classes.
+    """
+    areas, pairs = 0.0, 0
+    for fold in np.unique(folds):
+        own = folds == fold
+        positives = int(labels[own].sum())
+        count = positives * (int(own.sum()) - positives)
+        if count:
+            areas += count * fast_auc(scores[own], labels[own])
+            pairs += count
+    return areas / pairs if pairs else float("nan")
+
+
 def patient_resamples(
     patients: NDArray[np.object_], repeats: int, seed: int = SEED
 ) -> list[NDArray[np.int64]]:

@@ -46,7 +46,8 @@ def train_folds(space: Workspace, progress: bool = True) -> Training:
         parts["fits"].append(fits.assign(fold=fold))
         test = fit_normaliser(sets["train"]).apply(sets["test"].frames)
         parts["ranges"].append(measure_ranges(network, test).assign(fold=fold))
-    return Training(*(pd.concat(tables, ignore_index=True) for tables in parts.values()))
+    joined = {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+    return Training(joined["pred"], joined["hist"], joined["fits"], joined["ranges"])
 
 
 def _train_twins(

@@ -81,7 +81,8 @@ def test_order_of_rows_does_not_matter(rows: pd.DataFrame) -> None:
 
 
 def test_folds_with_thresholds_of_their_own(rows: pd.DataFrame) -> None:
-    shift = np.where(rows.sequence_id < "s30", 0.0, 50.0)
+    rows = rows.assign(fold=np.where(rows.sequence_id < "s30", 0, 1))
+    shift = np.where(rows.fold == 0, 0.0, 50.0)
     moved = rows.assign(score=rows.score + shift, threshold=rows.threshold + shift)
     pd.testing.assert_frame_equal(
         compare_methods(rows, "full", 50), compare_methods(moved, "full", 50)

@@ -41,6 +41,7 @@ def test_metrics_are_those_of_sklearn(pairs: list[tuple[float, bool]], threshold
     both, ill, well = 0 < labels.sum() < len(labels), labels.any(), not labels.all()
     expected = {
         "auc": sk.roc_auc_score(labels, scores) if both else nan,
+        "auc_pooled": sk.roc_auc_score(labels, scores) if both else nan,
         "accuracy": sk.accuracy_score(labels, called),
         "sensitivity": sk.recall_score(labels, called) if ill else nan,
         "missed_diagnosis_rate": 1 - sk.recall_score(labels, called) if ill else nan,
@@ -63,21 +64,30 @@ def test_a_score_on_the_threshold_is_called_positive() -> None:
     assert Decisions.of(rows).counts == (1, 1, 0, 0)
 
 
-@pytest.mark.parametrize(("label", "missing"), [(1, {"auc", "specificity"}), (0, None)])
+@pytest.mark.parametrize(("label", "missing"), [(1, {"auc", "auc_pooled", "specificity"}), (0, None)])
 def test_missing_class_is_nan(label: int, missing: set[str] | None) -> None:
     values = evaluate(make_rows([-1.0, -2.0], [label, label]))
     undefined = {name for name, value in values.items() if math.isnan(value)}
-    assert undefined == (missing or {"auc", "sensitivity", "missed_diagnosis_rate", "f1"})
+    assert undefined == (missing or {"auc", "auc_pooled", "sensitivity", "missed_diagnosis_rate", "f1"})
 
 
 def test_folds_are_pooled_relative_to_their_thresholds() -> None:
     """A fold whose logits are all shifted loses nothing once its threshold is shifted too."""
-    first = make_rows([-1.0, 0.5, 1.0, 2.0], [0, 0, 1, 1], threshold=0.8)
-    second = first.assign(score=first.score + 100, threshold=first.threshold + 100)
+    first = make_rows([-1.0, 0.5, 1.0, 2.0], [0, 0, 1, 1], threshold=0.8).assign(fold=0)
+    second = first.assign(score=first.score + 100, threshold=first.threshold + 100, fold=1)
     pooled = evaluate(pd.concat([first, second], ignore_index=True))
     alone = evaluate(first)
     for name in set(METRICS) - {"brier"}:
         assert pooled[name] == pytest.approx(alone[name])
+
+
+def test_auc_compares_within_a_fold_whatever_the_thresholds_are() -> None:
+    """Two folds of AUC 1 and 0.5, the second with twice the positives: 2 and 4 pairs."""
+    first = make_rows([0.0, 1.0, 0.0], [0, 1, 0], threshold=-7.0).assign(fold=0)
+    second = make_rows([0.0, 1.0, -1.0, 0.0], [0, 1, 1, 0], threshold=5.0).assign(fold=1)
+    values = evaluate(pd.concat([first, second], ignore_index=True))
+    assert values["auc"] == pytest.approx((2 * 1.0 + 4 * 0.5) / 6)
+    assert values["auc_pooled"] != pytest.approx(values["auc"])
 
 
 def test_table_counts_patients_sequences_and_resamples() -> None:
