@@ -64,11 +64,15 @@ def test_a_score_on_the_threshold_is_called_positive() -> None:
     assert Decisions.of(rows).counts == (1, 1, 0, 0)
 
 
-@pytest.mark.parametrize(("label", "missing"), [(1, {"auc", "auc_pooled", "specificity"}), (0, None)])
+@pytest.mark.parametrize(
+    ("label", "missing"), [(1, {"auc", "auc_pooled", "specificity"}), (0, None)]
+)
 def test_missing_class_is_nan(label: int, missing: set[str] | None) -> None:
     values = evaluate(make_rows([-1.0, -2.0], [label, label]))
     undefined = {name for name, value in values.items() if math.isnan(value)}
-    assert undefined == (missing or {"auc", "auc_pooled", "sensitivity", "missed_diagnosis_rate", "f1"})
+    assert undefined == (
+        missing or {"auc", "auc_pooled", "sensitivity", "missed_diagnosis_rate", "f1"}
+    )
 
 
 def test_folds_are_pooled_relative_to_their_thresholds() -> None:
