@@ -138,23 +138,36 @@ print(f"mean error {error.mean():.2e}: {bits_of_precision:.1f} bits of precision
 
 # %% [markdown]
 # ### What the server sees
-# The same four numbers, encrypted twice, as bytes. The histogram is flat and the two ciphertexts
-# have nothing in common.
+# The same four numbers, encrypted twice, as the coefficients of the two ciphertexts' polynomials.
 
 # %%
-from heclstm_lib.figures.overview import plot_ciphertext_bytes
+from heclstm_lib.figures.overview import plot_coefficients
 
-plot_ciphertext_bytes(x_ct.raw_bytes(), box.encrypt(x).raw_bytes())
+plot_coefficients(x_ct.coefficients(), box.encrypt(x).coefficients(), small.primes[0])
 
 # %% [markdown]
-# **What you should see:** two flat histograms. Without the secret key a ciphertext cannot be told
-# from random numbers (ring learning with errors, 128-bit security).
+# **What you should see:** two flat histograms and no visible relation. Without the secret key a
+# ciphertext cannot be told from random numbers (ring learning with errors, 128-bit security).
 #
 # ### Why polynomials
 # Only additions and products exist. ReLU, sigmoid and tanh become polynomials of degree 2 or 3, and
 # the network is trained *with* them. Each LSTM step with quadratic gates costs four levels (the
 # first three); with a convolutional block, unpacking and the vote, four frames need 20 levels.
 # That fits N = 32768 within 868 bits, **without any decryption in between**. Notebook 03 shows it.
+
+# %% [markdown]
+# ## What is protected, and what is not
+#
+# * **The images and the verdict** are protected from an honest-but-curious server, at 128-bit
+#   security by both tables, as long as no decrypted value leaves the hospital: a CKKS ciphertext
+#   together with its approximate decryption reveals the secret key (Li and Micciancio, ePrint
+#   2020/1533), and SEAL adds no flooding noise against that.
+# * **The model** stays on the server, but the result is not flooded: its noise depends on the
+#   weights, there is no circuit privacy, and many queries with chosen inputs can extract a model
+#   from its scores as they can in clear. The client also learns the plan's signature: sizes,
+#   layout, rotations.
+# * **A dishonest server** is outside the model: ciphertexts are not authenticated, and it may
+#   compute something else.
 
 # %%
 studies = [study.dataset for study in load_profile(profile).studies]

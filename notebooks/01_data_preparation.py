@@ -65,9 +65,9 @@ show_text(left_out_table(sequences))
 plot_examples(sequences, single=stage.study.show_examples)
 
 # %% [markdown]
-# **What you should see:** no frame that tells the classes apart by itself. The rules of the reader
-# (which stages make the frames, padding of short sequences, sampling of long ones) stand in the
-# documentation of `heclstm_lib.data`.
+# **What you should see:** whether a frame alone would tell the classes apart; the baselines of
+# notebook 02 measure it. The rules of the reader (which stages make the frames, padding of short
+# sequences, sampling of long ones) stand in the documentation of `heclstm_lib.data`.
 
 # %% [markdown]
 # ## Course of brightness, and length
@@ -114,7 +114,8 @@ stage.write_table("split", split.reset_index())
 plot_split(parts)
 
 # %% [markdown]
-# **What you should see:** every fold holds both classes in every part, in similar shares.
+# **What you should see:** both classes in every part of every fold. Our own splits are stratified;
+# an official split is taken as it is.
 
 # %%
 patients = len(set(sequences.patient_ids))

@@ -101,9 +101,9 @@ ranges = stage.store.load_table("02_plaintext_training.ranges")
 plot_ranges(ranges[ranges.fold == fold])
 
 # %% [markdown]
-# **What you should see:** test extremes close to the fitted intervals; the fraction outside is
-# reported in notebook 02. Slot values per layer of the plan in clear (a batch of validation
-# sequences) stay far below the headroom of the modulus:
+# **What you should see:** how far test extremes leave the fitted intervals. The next table shows
+# the largest slot value of each layer for a batch of validation sequences; the `headroom_bits` of
+# the first table say how much room the modulus leaves above them.
 
 # %%
 trained = load_bundle(space.fold(fold) / "polynomial.pt")

@@ -92,7 +92,7 @@ stage.write_table("plans", plans)
 
 # %% [markdown]
 # **What you should see:** the LSTM takes most of the levels; cubic gates need five levels a step
-# and leave fewer bits of scale for each; fewer frames are cheaper in proportion.
+# and leave fewer bits of scale for each; fewer frames need fewer levels and smaller keys.
 
 # %%
 changed = comparison[(comparison.method != "full") & (comparison.p_holm < 0.05)]

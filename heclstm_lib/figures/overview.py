@@ -8,6 +8,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from heclstm_lib.config import Profile
 from heclstm_lib.figures.style import NEGATIVE, POSITIVE, SERIES, finish, make_axes
+from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import GUIDELINES_2024, STANDARD_2018
 
 
@@ -60,19 +61,19 @@ def plot_security(profile: Profile) -> Figure:
     return finish(figure)
 
 
-def plot_ciphertext_bytes(first: bytes, second: bytes) -> Figure:
-    """Byte histograms of two encryptions of one vector, and their relation, point by point."""
+def plot_coefficients(first: Vector, second: Vector, modulus: int) -> Figure:
+    """Histograms of two ciphertexts' coefficients modulo one prime, and one against the other."""
     figure, axes = make_axes(1, 2, size=(4.2, 2.6))
     left, right = axes[0]
-    pair = [np.frombuffer(data, np.uint8)[1000:] for data in (first, second)]
+    pair = [coefficients / modulus for coefficients in (first, second)]
     for data, colour in zip(pair, (POSITIVE, NEGATIVE), strict=True):
         left.hist(data, bins=64, histtype="step", color=colour)
-    left.set_xlabel("byte value")
+    left.set_xlabel("coefficient / modulus")
     left.set_ylabel("count")
     left.set_ylim(0)
     left.set_title("Two encryptions of the same numbers")
     right.scatter(pair[0][:2000], pair[1][:2000], s=1, color=SERIES[0])
-    right.set_xlabel("byte of the first ciphertext")
-    right.set_ylabel("byte of the second")
-    right.set_title("Byte against byte")
+    right.set_xlabel("coefficient of the first / modulus")
+    right.set_ylabel("of the second / modulus")
+    right.set_title("One against the other")
     return finish(figure)

@@ -12,7 +12,7 @@ from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op
-from heclstm_lib.he.seal import SealBackend, from_bytes, load_context, to_bytes
+from heclstm_lib.he.seal import SealBackend, first_coefficients, from_bytes, load_context
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Encrypted:
         """Move every slot `step` places to the left; needs that step's Galois key."""
         return self.sandbox.run("rotate", self, scale=self.scale, step=step)
 
-    def raw_bytes(self) -> bytes:
-        """What the server sees of it."""
-        return to_bytes(self.ciphertext)
+    def coefficients(self) -> Vector:
+        """What the server sees of it: the first polynomial modulo the first prime [N]."""
+        return first_coefficients(self.ciphertext, self.sandbox.params.poly_degree)
 
 
 class Sandbox:

@@ -93,6 +93,11 @@ def from_bytes(kind: str, data: bytes, context: Context) -> Any:
     return thing
 
 
+def first_coefficients(ciphertext: Any, count: int) -> Vector:
+    """The first `count` stored coefficients of a ciphertext, modulo its first prime."""
+    return np.array([ciphertext[index] for index in range(count)], dtype=np.float64)
+
+
 class SealBackend:
     """Runs a plan's operations on ciphertexts; keeps encoded plaintexts for the next batch."""
 

@@ -1,0 +1,44 @@
+"""How far decrypted scores are from the same polynomial network in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from heclstm_lib.errors import PlanError
+from heclstm_lib.evaluation.statistics import wilson_interval
+from heclstm_lib.he.packing import Vector
+
+
+def agreement(clear: Vector, encrypted: Vector, threshold: float) -> dict[str, float | int]:
+    """Compare decrypted with float64 scores [n]: errors, bits of precision, flipped decisions.
+
+    `precision_bits` is -log2 of the mean absolute error, `worst_bits` of the largest. The
+    interval of the flip rate is Wilson's at 95 %.
+    """
+    error = np.abs(np.asarray(encrypted) - np.asarray(clear))
+    flips = int(np.sum((clear >= threshold) != (encrypted >= threshold)))
+    low, high = wilson_interval(flips, len(error))
+    return {
+        "n": len(error),
+        "max_error": float(error.max()),
+        "mean_error": float(error.mean()),
+        "precision_bits": float(-np.log2(error.mean())),
+        "worst_bits": float(-np.log2(error.max())),
+        "flips": flips,
+        "flip_rate": flips / len(error),
+        "flip_rate_low": low,
+        "flip_rate_high": high,
+    }
+
+
+def check_agreement(found: Mapping[str, float | int], bits: float) -> None:
+    """Raise PlanError when decrypted scores have fewer than `bits` bits of precision."""
+    if found["precision_bits"] < bits:
+        raise PlanError(
+            f"decrypted scores of {found['n']} sequences have {found['precision_bits']:.1f} bits of "
+            f"precision, at least {bits:g} are wanted (largest error {found['max_error']:.3g}). "
+            "Give the plan a larger scale (fewer frames, quadratic gates, larger N) or train with "
+            "a larger range_penalty."
+        )
