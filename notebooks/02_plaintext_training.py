@@ -92,8 +92,8 @@ plot_ranges(ranges[ranges.fold == ranges.fold.iloc[0]])
 # ## Test results
 # Every fold has its own model and threshold. Decisions are pooled over folds; the AUC compares
 # pairs within a fold (`auc_pooled`: all pairs, scores relative to the threshold). Intervals are
-# 95 % bootstrap intervals over test patients, at least as wide as Wilson's for proportions; they do not
-# cover the choice of the seed or of the training patients.
+# 95 % bootstrap intervals over test patients, at least as wide as Wilson's for proportions; they do
+# not cover the choice of the seed or of the training patients.
 
 # %%
 metrics = metrics_by(test, "twin", stage.study.bootstrap)

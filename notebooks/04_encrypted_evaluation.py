@@ -82,8 +82,8 @@ show_metrics(stage.write_table("metrics", metrics))
 
 # %% [markdown]
 # ## Where the time goes
-# Medians over the batches in the table. A worker loads the keys and encodes the model once, before its first batch
-# (`load_s`).
+# Medians over the batches in the table. A worker loads the keys and encodes the model once, before
+# its first batch (`load_s`).
 
 # %%
 batches = pd.concat([run.batches.assign(fold=fold) for fold, (_, run, _) in runs.items()])
