@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
@@ -13,6 +15,26 @@ from typing import Any
 import yaml
 
 from heclstm_lib.errors import ConfigError
+
+_ABOVE_ZERO = sys.float_info.min  # the smallest normal number, for a range without its zero
+
+
+def _check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
+    """Hold fields (of a tuple, every item) against (lowest, highest), both allowed.
+
+    None passes, as an optional field's "left open"; an empty tuple does not. Raises ConfigError.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        items = value if isinstance(value, tuple) else () if value is None else (value,)
+        inside = all(low <= item <= high and math.isfinite(item) for item in items)
+        if not inside or (value is not None and not items):
+            expected = "above 0" if low == _ABOVE_ZERO else f"at least {low:g}"
+            expected += f" and at most {high:g}" if math.isfinite(high) else ""
+            each = ", one or more numbers" if isinstance(value, tuple) else ""
+            raise ConfigError(
+                f"{type(config).__name__}.{name}: expected {expected}{each}, got {value!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -25,6 +47,9 @@ class DataConfig:
     sequences: int | None = None  # generated (embedded set) or kept at most (real sets)
     seed: int = 2021  # of the generator or of the subsample
     magnification: int | None = None  # BreaKHis only; None: 40 -> 100 -> 200 -> 400X
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, frames=(1, math.inf), image_size=(8, math.inf))
 
 
 @dataclass(frozen=True)
@@ -40,6 +65,10 @@ class ModelConfig:
     lstm: bool = True  # off: z_t = s_t
     weighted_unit: bool = True  # off: z_t = h_t
     voting: bool = True  # off: score of the last frame
+
+    def __post_init__(self) -> None:
+        names = ("conv_channels", "kernel_size", "stride", "pool", "hidden")
+        _check_ranges(self, **dict.fromkeys(names, (1, math.inf)), gate_degree=(2, 3))
 
 
 @dataclass(frozen=True)
@@ -59,6 +88,19 @@ class TrainConfig:
     symmetries: bool = True  # augment by flips and quarter turns too; off if orientation matters
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        counts = ("epochs", "polynomial_epochs", "patience")
+        rates = ("learning_rate", "polynomial_learning_rate")
+        _check_ranges(
+            self,
+            **dict.fromkeys(counts, (1, math.inf)),
+            **dict.fromkeys(rates, (_ABOVE_ZERO, math.inf)),
+            batch_size=(2, math.inf),
+            weight_decay=(0, math.inf),
+            range_penalty=(0, math.inf),
+            target_sensitivity=(_ABOVE_ZERO, 1),
+        )
+
 
 @dataclass(frozen=True)
 class HEConfig:
@@ -75,6 +117,11 @@ class HEConfig:
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
     workers: int = 1  # server processes; each holds the evaluation keys
 
+    def __post_init__(self) -> None:
+        counts = dict.fromkeys(("sequences", "evaluate_at_most", "workers"), (1, math.inf))
+        bits = dict.fromkeys(("scale_bits", "first_bits", "special_bits"), (1, 60))
+        _check_ranges(self, **counts, **bits)
+
 
 @dataclass(frozen=True)
 class DatasetStudy:
@@ -89,6 +136,9 @@ class DatasetStudy:
     ablations: tuple[str, ...] = ()
     bootstrap: int = 2000
     show_examples: bool = False  # single patients' images in the reports; else class averages
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, folds=(0, math.inf), bootstrap=(10, math.inf))
 
 
 @dataclass(frozen=True)
@@ -124,6 +174,8 @@ def build(cls: Any, raw: Any, where: str) -> Any:
         return cls(**values)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}.") from error
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -152,7 +204,7 @@ def list_profiles() -> list[str]:
 def load_profile(name_or_path: str) -> Profile:
     """Read a shipped profile by name, or any YAML file by path.
 
-    Raises ConfigError for an unknown profile, unreadable YAML, key or type.
+    Raises ConfigError for an unknown profile, unreadable YAML, key, type or value out of range.
     """
     path = Path(name_or_path)
     if path.suffix not in {".yml", ".yaml"}:

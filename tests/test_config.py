@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import yaml
 
 from heclstm_lib.config import (
     DataConfig,
+    DatasetStudy,
     HEConfig,
     ModelConfig,
     Profile,
+    TrainConfig,
     build,
     list_profiles,
     load_profile,
@@ -89,6 +92,58 @@ def test_frozen() -> None:
 def test_mistakes_are_located(tmp_path: Path, study: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_profile(write(tmp_path, {"name": "mine", "studies": [study]}))
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "expected"),
+    [
+        ("data", "frames", 0, "at least 1"),
+        ("data", "image_size", 7, "at least 8"),
+        ("model", "conv_channels", [], "at least 1, one or more"),
+        ("model", "conv_channels", [4, 0], "at least 1, one or more"),
+        ("model", "kernel_size", 0, "at least 1"),
+        ("model", "stride", 0, "at least 1"),
+        ("model", "pool", -1, "at least 1"),
+        ("model", "hidden", 0, "at least 1"),
+        ("model", "gate_degree", 4, "at least 2 and at most 3"),
+        ("train", "epochs", 0, "at least 1"),
+        ("train", "polynomial_epochs", 0, "at least 1"),
+        ("train", "patience", 0, "at least 1"),
+        ("train", "batch_size", 1, "at least 2"),
+        ("train", "learning_rate", 0.0, "above 0"),
+        ("train", "polynomial_learning_rate", float("nan"), "above 0"),
+        ("train", "learning_rate", float("inf"), "above 0"),
+        ("train", "weight_decay", -0.1, "at least 0"),
+        ("train", "range_penalty", -1.0, "at least 0"),
+        ("train", "target_sensitivity", 0.0, "above 0 and at most 1"),
+        ("train", "target_sensitivity", 1.1, "above 0 and at most 1"),
+        ("he", "sequences", 0, "at least 1"),
+        ("he", "workers", 0, "at least 1"),
+        ("he", "evaluate_at_most", 0, "at least 1"),
+        ("he", "scale_bits", 61, "at least 1 and at most 60"),
+        ("he", "first_bits", 0, "at least 1 and at most 60"),
+        ("he", "special_bits", 61, "at least 1 and at most 60"),
+        (None, "folds", [], "at least 0, one or more"),
+        (None, "folds", [0, -1], "at least 0, one or more"),
+        (None, "bootstrap", 9, "at least 10"),
+    ],
+)
+def test_values_out_of_range(
+    tmp_path: Path, part: str | None, field: str, value: object, expected: str
+) -> None:
+    study = {"dataset": "a"} | ({part: {field: value}} if part else {field: value})
+    shown = re.escape(repr(tuple(value) if isinstance(value, list) else value))
+    place = rf"studies\[0\]{'.' + part if part else ''}: \w+\.{field}"
+    with pytest.raises(ConfigError, match=rf"{place}: expected {expected}.*, got {shown}\.$"):
+        load_profile(write(tmp_path, {"name": "mine", "studies": [study]}))
+
+
+def test_the_edges_of_the_ranges_are_inside() -> None:
+    DataConfig(frames=1, image_size=8)
+    ModelConfig((1,), 1, 1, 1, 1, 3)
+    TrainConfig(1, 1, 2, 1e-300, 1e-300, 0.0, 0.0, 1, 1.0)
+    HEConfig(32768, 60, 1, 60, 1, 1, 1)
+    DatasetStudy("a", folds=(0,), bootstrap=10)
 
 
 def test_unknown_profile_and_data_set() -> None:

@@ -89,6 +89,7 @@ def test_what_does_not_fit_is_one_message(
     [
         (["--profile", "nosuch"], "unknown profile 'nosuch'; shipped: default"),
         (["--dataset", "nosuch"], "has no data set 'nosuch'"),
+        (["--sequences", "0"], "HEConfig.sequences: expected at least 1, got 0"),
         (["--model", "no/such.pt"], "no/such.pt: cannot be read"),
     ],
 )

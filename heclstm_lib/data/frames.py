@@ -56,12 +56,7 @@ def sampled_labels(stages: Sequence[str], wanted: int) -> tuple[str, ...]:
 
 
 def check_config(config: DataConfig) -> int:
-    """Number of colour channels C; ConfigError for a size, T or colour out of range."""
-    if config.frames < 1 or config.image_size < 8:
-        raise ConfigError(
-            f"data: frames={config.frames}, image_size={config.image_size}; "
-            "frames must be >= 1 and image_size >= 8."
-        )
+    """Number of colour channels C; ConfigError for a colour or number of sequences."""
     if config.sequences is not None and config.sequences < 2:
         raise ConfigError(f"data.sequences={config.sequences}: at least 2, or null for all.")
     channels = {"rgb": 3, "gray": 1}.get(config.colour)

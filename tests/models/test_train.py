@@ -80,9 +80,7 @@ def test_training_learns(sets: Sets, tiny: ModelConfig, short: TrainConfig) -> N
 
 
 def test_patience_stops_early(sets: Sets, tiny: ModelConfig, short: TrainConfig) -> None:
-    still = dataclasses.replace(
-        short, epochs=9, patience=2, learning_rate=0.0, augment=False, weight_decay=0.0
-    )
+    still = dataclasses.replace(short, epochs=9, patience=2, augment=False, weight_decay=0.0)
     start = make_model(tiny, sets["train"], 0, "exact")
     start.blocks[0].norm.momentum = 0.0  # nothing changes, so the first epoch stays the best
     result = train_model(start, sets, still, epochs=9, rate=0.0, progress=False)
