@@ -18,11 +18,11 @@ from heclstm_lib.record import FILE
 from heclstm_lib.study import render_study, run_study
 
 EXAMPLES = """examples:
-  heclstm study                                    the embedded data set, about 10 minutes
-  heclstm study --profile smoke --out /tmp/smoke   the same story in a few minutes
+  heclstm study                                        the embedded data set, about 10 minutes
+  heclstm study --profile smoke --out reports/smoke   the same story in a few minutes
   heclstm study --profile reference --dataset iarc --data ../shared/data
-  heclstm study --profile reference --resume       go on where the last run stopped
-  heclstm report reports/default                   render executed notebooks again
+  heclstm study --profile reference --resume           go on where the last run stopped
+  heclstm report reports/default                       render executed notebooks again
   heclstm data list
   heclstm plan --profile smoke --json
 """
@@ -98,15 +98,23 @@ def run_report_command(args: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 2 for an error on purpose, 130 for Ctrl-C."""
+    """Entry point; returns the exit code: 0, 2 for an error on purpose, 130 for Ctrl-C.
+
+    A reader that closes the pipe early (`| head`) ends it quietly with 141, as SIGPIPE would.
+    """
     args = make_parser().parse_args(arguments)
     try:
-        return int(args.run(args) or 0)
+        code = int(args.run(args) or 0)
+        sys.stdout.flush()  # a closed pipe is to show here, not at the interpreter's exit
+        return code
     except HeclstmError as error:
         if args.debug:
             raise
         print(f"heclstm {args.command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("\nstopped; heclstm study --resume goes on from here.", file=sys.stderr)
         return 130

@@ -73,7 +73,8 @@ def _add_verify(commands: Any) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print every data set; exit code 0."""
+    """Print every data set; exit code 0. Raises DataError when --data is no folder."""
+    _check_root(args.data)
     entries = [_describe(load_manifest(name), args.data) for name in list_manifests()]
     if args.json:
         print(json.dumps(entries, indent=2))
@@ -112,7 +113,11 @@ def run_fetch(args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Verify data sets; exit code 1 when a file is missing or differs, or none is here."""
+    """Verify data sets; exit code 1 when a file is missing or differs.
+
+    Raises DataError when --data is no folder or a named data set is not there.
+    """
+    _check_root(args.data)
     names = args.names or [n for n in list_manifests() if _folder(load_manifest(n), args.data)]
     found = {name: verify(name, args.data) for name in names}
     bad = sum(row.state in _BAD for rows in found.values() for row in rows)
@@ -130,6 +135,14 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 _BAD = {"missing", "wrong size", "wrong hash"}
+
+
+def _check_root(root: Path | None) -> None:
+    if root is not None and not root.is_dir():
+        raise DataError(
+            f"--data {root}: no such folder. Give the folder that holds the data sets, or fetch "
+            f"one into it: heclstm data fetch NAME --dest {root}"
+        )
 
 
 def _count(rows: list[CheckRow]) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from heclstm_lib.config import Profile, load_profile, to_dict
 from heclstm_lib.errors import ConfigError, HeclstmError, ReportError
 from heclstm_lib.index import write_index
 from heclstm_lib.paths import manifests_dir, repo_root
-from heclstm_lib.record import NotebookRun, StudyRecord, load_record, write_record
+from heclstm_lib.record import FILE, NotebookRun, StudyRecord, load_record, write_record
 from heclstm_lib.report import render_notebook
 from heclstm_lib.runner import known_parameters, load_notebook, run_notebook
 
@@ -66,8 +66,8 @@ def run_study(
     record = load_record(out, loaded.name)
     digest = library_digest() + json.dumps(to_dict(loaded))
     if not resume:  # every number is to come from this run
-        for dataset in {task.dataset for task in tasks if task.dataset}:
-            shutil.rmtree(out / "work" / dataset, ignore_errors=True)
+        clear_work(out, {task.dataset for task in tasks if task.dataset})
+    write_record(out, record)  # from here on `out` is known as a study
     state: dict[str, NotebookRun] = {}  # of each data set, its latest run that was not reused
     for number, task in enumerate(tasks, 1):
         print(f"[{number}/{len(tasks)}] {task.dataset or loaded.name}: {task.name} ", end="")
@@ -83,6 +83,24 @@ def run_study(
     if failed:
         raise ReportError(f"not finished: {', '.join(failed)}. See {out / 'index.html'}.")
     return out / "index.html"
+
+
+def clear_work(out: Path, datasets: Collection[str]) -> None:
+    """Remove what an earlier run of these data sets left in `out`/work.
+
+    Raises ConfigError, before anything is removed, when `out` holds no study: the files are not
+    known to be ours.
+    """
+    folders = [out / "work" / dataset for dataset in datasets]
+    for folder in folders:
+        if not (out / FILE).is_file() and folder.is_dir() and any(folder.iterdir()):
+            raise ConfigError(
+                f"{folder} is not empty, and {out} holds no study ({FILE} is missing), so nothing "
+                "is removed. Choose another folder with --out, keep the files with --resume, or "
+                "remove them yourself."
+            )
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_notebooks(folder: Path) -> list[Path]:

@@ -55,6 +55,8 @@ def test_installed_command_and_version() -> None:
         (["study", "--data", "no/such/folder"], "--data no/such/folder: no such folder"),
         (["report", "no/such/study"], "no study in no/such/study"),
         (["data", "fetch", "nosuch"], "nosuch"),
+        (["data", "list", "--data", "no/such/folder"], "--data no/such/folder: no such folder"),
+        (["data", "verify", "--data", "no/such/folder"], "--data no/such/folder: no such folder"),
         (["plan", "--profile", "nosuch"], "unknown profile 'nosuch'"),
     ],
 )
@@ -71,6 +73,12 @@ def test_known_errors_are_one_message(
 def test_debug_shows_the_traceback() -> None:
     with pytest.raises(ConfigError):
         cli.main(["--debug", "study", "--profile", "nosuch"])
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    command = f"{Path(sys.executable).with_name('heclstm')} plan --profile smoke --json | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("{\n", "", 0)
 
 
 def test_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,23 @@ def test_without_resume_the_artefacts_of_an_earlier_run_are_gone(study: Study) -
     for folder in folders:
         folder.mkdir(parents=True)
     study.run(datasets=("alpha",))
+    for folder in folders:
+        (folder / "checkpoint").parent.mkdir(exist_ok=True)
+        (folder / "checkpoint").touch()
+    study.run(datasets=("alpha",))
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_files_in_a_folder_that_is_no_study_are_not_removed(study: Study) -> None:
+    theirs = study.out / "work" / "beta" / "thesis.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with pytest.raises(ConfigError, match=r"work/beta is not empty.*study\.json.*--resume"):
+        study.run()
+    assert theirs.exists()
+    assert not (study.out / "log.txt").exists()
+    study.run(resume=True)
+    assert theirs.exists()
 
 
 def test_what_follows_a_changed_notebook_runs_again(study: Study) -> None:
