@@ -1,10 +1,9 @@
-"""Encrypted evaluation of test sequences, batch by batch, and its agreement with float64."""
+"""Encrypted evaluation of test sequences, batch by batch, through client and servers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -20,10 +19,10 @@ from tqdm import tqdm
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.evaluation.fanout import evaluate_request
-from heclstm_lib.evaluation.statistics import wilson_interval
+from heclstm_lib.files import replacing
 from heclstm_lib.he.client import Client
 from heclstm_lib.he.packing import Vector
-from heclstm_lib.he.store import load_plan
+from heclstm_lib.he.store import load_signature
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,18 @@ def evaluate_encrypted(
     A client makes keys, writes its public bundle, encrypts batch after batch; the executor's
     servers evaluate at most `in_flight` of them at a time; the client decrypts. Finished batches
     are kept in `work`: a run that was stopped goes on with the batches it lacks, under new keys.
+
+    The servers load the plan; the client only `signature.json` beside it, so no weight.
     """
-    plan = load_plan(plan_path)
-    done = _Finished(work / "finished", plan.digest, frames)
-    size = plan.layout.sequences
+    signature = load_signature(plan_path.with_name("signature.json"))
+    done = _Finished(work / "finished", signature.digest, frames)
+    size = signature.layout.sequences
     starts = [s for s in range(0, len(frames), size) if s not in done.records]
     if starts:
         folder = Path(tempfile.mkdtemp(prefix="protocol-", dir=_made(work)))
         try:
             begin = time.perf_counter()
-            client = Client(plan.signature)
+            client = Client(signature)
             bundle = folder / "public.bundle"
             bundle_bytes = client.write_public_bundle(bundle)
             shared = {"key_s": time.perf_counter() - begin, "bundle_bytes": bundle_bytes}
@@ -131,10 +132,9 @@ class _Finished:
 
     def add(self, record: dict[str, Any]) -> None:
         path = self.folder / f"batch-{record['batch']}.json"
-        partial = path.with_suffix(f".{os.getpid()}.part")
         record |= {"identity": self.identity}
-        partial.write_text(json.dumps(record), encoding="utf-8")
-        partial.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(record), encoding="utf-8")
         self.records[record["batch"]] = record
 
     def collect(self, count: int) -> EncryptedRun:
@@ -168,25 +168,3 @@ def hash_frames(frames: Vector) -> str:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def agreement(clear: Vector, encrypted: Vector, threshold: float) -> dict[str, float | int]:
-    """Compare decrypted with float64 scores [n]: errors, bits of precision, flipped decisions.
-
-    `precision_bits` is -log2 of the mean absolute error, `worst_bits` of the largest. The
-    interval of the flip rate is Wilson's at 95 %.
-    """
-    error = np.abs(np.asarray(encrypted) - np.asarray(clear))
-    flips = int(np.sum((clear >= threshold) != (encrypted >= threshold)))
-    low, high = wilson_interval(flips, len(error))
-    return {
-        "n": len(error),
-        "max_error": float(error.max()),
-        "mean_error": float(error.mean()),
-        "precision_bits": float(-np.log2(error.mean())),
-        "worst_bits": float(-np.log2(error.max())),
-        "flips": flips,
-        "flip_rate": flips / len(error),
-        "flip_rate_low": low,
-        "flip_rate_high": high,
-    }

@@ -133,6 +133,12 @@ class Plan:
         """Memory of the evaluation keys: one relinearisation key and the Galois keys."""
         return (len(self.rotations) + 1) * self.params.switching_key_bytes()
 
+    def plaintext_bytes(self) -> int:
+        """Memory of the encoded plaintexts: N coefficients of 8 bytes a prime, each kept once."""
+        encoded = [op for op in self.ops if op.constant is not None]
+        kept = {(op.constant, op.level, op.constant_scale) for op in encoded}
+        return sum(self.params.ciphertext_bytes(level, components=1) for _, level, _ in kept)
+
     def upload_bytes(self) -> int:
         """Bytes of one batch of fresh seeded input ciphertexts."""
         return self.inputs.taps * self.params.fresh_bytes()
@@ -162,6 +168,7 @@ class Plan:
             "galois_keys": len(self.rotations),
             "rotation_steps": list(self.rotations),
             "evaluation_key_bytes": self.key_bytes(),
+            "plaintext_bytes": self.plaintext_bytes(),
             "upload_bytes_per_batch": self.upload_bytes(),
             "operations": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
         }
@@ -196,12 +203,29 @@ class Plan:
         )
 
 
-def check_plan(plan: Plan) -> dict[str, Any]:
-    """Check depth, scales and security without keys; return `plan.summary()`.
+def check_signature(signature: Signature | Plan) -> None:
+    """Raise PlanError unless parameters, layout and inputs speak of the same slots."""
+    layout, places = signature.layout, len(signature.inputs.content)
+    if layout.slots != signature.params.slots or places != layout.features:
+        raise PlanError(
+            f"layout of {layout.slots} slots with {places} input places, expected "
+            f"{signature.params.slots} slots (N/2) and {layout.features} places. Plan again."
+        )
+
+
+def check_plan(plan: Plan, key_budget_bytes: float = 16e9) -> dict[str, Any]:
+    """Check depth, scales, security and key memory without keys; return `plan.summary()`.
 
     Raises SecurityError, DepthBudgetExceeded or PlanError.
     """
     check_security(plan.params)
+    check_signature(plan)
+    if plan.key_bytes() > key_budget_bytes:
+        raise PlanError(
+            f"the {len(plan.rotations) + 1} evaluation keys take {plan.key_bytes() / 1e9:.2f} GB, "
+            f"at most {key_budget_bytes / 1e9:.2f} GB are allowed. Use fewer levels, a smaller N "
+            "or network, or raise key_budget_bytes."
+        )
     for op in plan.ops:
         where = f"layer '{op.layer}', operation {op.index} ({op.kind})"
         if op.level < 0:

@@ -1,6 +1,7 @@
 """The one door to TenSEAL's sealapi: contexts, bytes, and the mode `encrypt` of the interpreter.
 
-Nothing here can decrypt: secret keys live in `he.keys`, which the server never imports.
+No function here decrypts or makes keys. `api` does export the classes that would (KeyGenerator,
+SecretKey, Encryptor, Decryptor); only `he.keys` uses them, which the server never imports.
 """
 
 from __future__ import annotations

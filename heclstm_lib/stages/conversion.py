@@ -11,7 +11,7 @@ from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.compile import choose_parameters, plan_network
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.simulate import evaluate_simulated
-from heclstm_lib.he.store import write_plan
+from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.checkpoint import TrainedModel, load_bundle
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.models.folded import FoldedNetwork
@@ -30,6 +30,7 @@ def convert_folds(space: Workspace) -> pd.DataFrame:
         trained = load_bundle(space.fold(fold) / "polynomial.pt")
         plan = plan_model(trained, space.study)
         write_plan(plan, space.fold(fold) / "plan.npz")
+        write_signature(plan.signature, space.fold(fold) / "signature.json")
         validation = space.sets(fold)["val"]
         count = min(plan.layout.sequences, len(validation.labels))
         frames = normalised(trained, validation)[:count]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from heclstm_lib.errors import HeclstmError, WireError
-from heclstm_lib.evaluation.encrypted import agreement, evaluate_encrypted
+from heclstm_lib.errors import HeclstmError, PlanError, WireError
+from heclstm_lib.evaluation.agreement import agreement
+from heclstm_lib.evaluation.encrypted import evaluate_encrypted
 from heclstm_lib.evaluation.fanout import evaluate_request, make_executor
 from heclstm_lib.he.compile import choose_parameters, plan_network
-from heclstm_lib.he.store import write_plan
+from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.folded import FoldedNetwork
 
 
@@ -58,6 +60,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[FoldedNetwork, Path,
     plan = plan_network(network, choose_parameters(network, 8192), sequences=2)
     path = tmp_path_factory.mktemp("plan") / "plan.npz"
     write_plan(plan, path)
+    write_signature(plan.signature, path.with_name("signature.json"))
     return network, path, rng.normal(size=(5, 2, 1, 10, 10))
 
 
@@ -97,6 +100,22 @@ def test_finished_batches_of_other_frames_do_not_count(
     evaluate_encrypted(plan, frames[:2], tmp_path, Inline(), in_flight=1)
     other = evaluate_encrypted(plan, frames[2:4], tmp_path, Inline(), in_flight=1)
     np.testing.assert_allclose(other.scores, network.scores(frames[2:4]), atol=1e-3)
+
+
+def test_the_client_side_never_opens_the_plan(
+    case: tuple[FoldedNetwork, Path, np.ndarray], tmp_path: Path
+) -> None:
+    _, plan, frames = case
+    alone = tmp_path / "client" / "plan.npz"  # there is no such file
+    alone.parent.mkdir()
+    with pytest.raises(PlanError, match=r"signature\.json.*notebook \(03\)"):
+        evaluate_encrypted(alone, frames, tmp_path / "work", Refusing(), in_flight=1)
+    shutil.copy(plan.with_name("signature.json"), alone.parent)
+    first = evaluate_encrypted(plan, frames, tmp_path / "work", Inline(), in_flight=1)
+    again = evaluate_encrypted(alone, frames, tmp_path / "work", Refusing(), in_flight=1)
+    np.testing.assert_array_equal(first.scores, again.scores)
+    with pytest.raises(PlanError, match=r"plan\.npz"):  # it is the server that wants the plan
+        evaluate_encrypted(alone, frames, tmp_path / "other", Inline(), in_flight=1)
 
 
 def test_server_failure_reaches_the_caller(

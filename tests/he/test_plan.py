@@ -15,7 +15,7 @@ from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.compile import choose_parameters, network_depth, plan_network
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import Op, Plan, check_plan
+from heclstm_lib.he.plan import InputSpec, Op, Plan, check_plan
 
 SIZES = [
     {"frames": frames, "degree": degree, "dense": dense}
@@ -114,6 +114,29 @@ def test_check_plan_refuses(plan: Plan) -> None:
         check_plan(spoil(plan, "multiply_plain", lambda op: op.index in feeds_add, scale=2.0**40))
     with pytest.raises(PlanError, match=r"\((add|multiply)\): operand levels \d+ and \d+ differ"):
         check_plan(spoil(plan, "mod_switch", level=1))
+
+
+def test_check_plan_refuses_slots_that_differ_and_keys_that_do_not_fit(plan: Plan) -> None:
+    half = replace(plan.layout, slots=plan.layout.slots // 2)
+    with pytest.raises(PlanError, match=r"layout of 8192 slots .*expected 16384 slots"):
+        check_plan(replace(plan, layout=half))
+    short = replace(plan.inputs, content=plan.inputs.content[:-1])
+    with pytest.raises(PlanError, match=rf"{plan.layout.features - 1} input places.*Plan again"):
+        check_plan(replace(plan, inputs=short))
+    assert check_plan(plan, plan.key_bytes())
+    with pytest.raises(PlanError, match=r"evaluation keys take .* GB, at most .* allowed\. Use"):
+        check_plan(plan, plan.key_bytes() - 1)
+
+
+def test_plaintext_bytes_count_an_encoding_once() -> None:
+    builder = Builder(CkksParameters(8192, 2, 30, 40, 42), Layout(4096, 1, 1))
+    value, ones = builder.input(), np.ones(4096)
+    first, again = builder.multiply_plain(value, ones), builder.multiply_plain(value, ones)
+    output = builder.add(first, again)
+    inputs = InputSpec(1, 1, 3, 1, 1, (0,) * 4096)
+    constants = tuple(builder.constants)
+    made = Plan(builder.params, builder.layout, inputs, tuple(builder.ops), constants, output.index)
+    assert made.plaintext_bytes() == 8 * 8192 * 3 == made.summary()["plaintext_bytes"]
 
 
 def test_summary_and_table(plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,12 +28,20 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Parties:
     return made
 
 
-def test_importing_the_server_imports_no_secret_type() -> None:
-    secret = {"heclstm_lib.he.keys", "heclstm_lib.he.client"}
-    code = f"import sys, heclstm_lib.he.server\nprint(sorted({secret} & set(sys.modules)))"
+@pytest.mark.parametrize("module", ["heclstm_lib.he.server", "heclstm_lib.evaluation.fanout"])
+def test_importing_the_server_imports_no_secret_type(module: str) -> None:
+    secret = {f"heclstm_lib.he.{name}" for name in ("keys", "client", "sandbox")}
+    code = f"import sys, {module}\nprint(sorted({secret} & set(sys.modules)))"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_only_the_keys_module_uses_key_classes() -> None:
+    classes = re.compile(r"\bapi\.(KeyGenerator|SecretKey|Encryptor|Decryptor)\b")
+    package = Path(__file__).parents[2] / "heclstm_lib"
+    users = [path for path in package.rglob("*.py") if classes.search(path.read_text("utf-8"))]
+    assert [path.relative_to(package).as_posix() for path in users] == ["he/keys.py"]
 
 
 def decompressed(seal_object: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from networks import make_frames, make_network
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.compile import choose_parameters, plan_network
-from heclstm_lib.he.store import load_plan, write_plan
+from heclstm_lib.he.store import load_plan, load_signature, write_plan, write_signature
 
 NETWORK = make_network(hidden=0)
 
@@ -53,3 +54,30 @@ def test_unreadable_plans(path: Path, damage: str) -> None:
         path.unlink()
     with pytest.raises(PlanError, match=r"plan\.npz"):
         load_plan(path)
+
+
+def test_signature_round_trip_is_small(path: Path) -> None:
+    signature, target = load_plan(path).signature, path.with_name("signature.json")
+    write_signature(signature, target)
+    assert load_signature(target) == signature
+    assert set(json.loads(target.read_text())) == {
+        "params", "layout", "inputs", "rotations", "digest",
+    }  # fmt: skip
+    assert sorted(item.name for item in path.parent.iterdir()) == ["plan.npz", "signature.json"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "list", "field", "slots", "content"])
+def test_unreadable_signatures(path: Path, damage: str) -> None:
+    target = path.with_name("signature.json")
+    write_signature(load_plan(path).signature, target)
+    text = target.read_text()
+    raw = json.loads(text)
+    raw["layout"] |= {"slots": 2048} if damage == "slots" else {}
+    raw["inputs"]["content"] = raw["inputs"]["content"][: 3 if damage == "content" else None]
+    raw |= {"weights": []} if damage == "field" else {}
+    damaged = {"cut": text[:40], "list": "[1]"}.get(damage, json.dumps(raw))
+    target.write_text(damaged)
+    if damage == "missing":
+        target.unlink()
+    with pytest.raises(PlanError, match=r"03|Plan again"):
+        load_signature(target)
