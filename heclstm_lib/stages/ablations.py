@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from heclstm_lib.errors import PlanError
+from heclstm_lib.errors import ConfigError, PlanError
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.models.variants import apply_variant
+from heclstm_lib.models.variants import VARIANTS, apply_variant
 from heclstm_lib.stages.conversion import plan_model
 from heclstm_lib.stages.training import train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
@@ -17,7 +17,13 @@ def run_variants(space: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns the test predictions of the polynomial twins (column `method` names the variant) and
     one row a variant on its plan: depth, scale, keys; `fits` says why not where it does not fit.
+    Raises ConfigError when the study lists none.
     """
+    if not space.study.ablations:
+        raise ConfigError(
+            f"the study of '{space.study.dataset}' lists no ablations; notebook 05 needs at least "
+            f"one of {', '.join(VARIANTS)} under `ablations` in the profile."
+        )
     predictions, plans = [], []
     for name in space.study.ablations:
         study = apply_variant(space.study, name)

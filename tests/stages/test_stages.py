@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heclstm_lib.config import DatasetStudy, load_profile
+from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.plan import Plan
-from heclstm_lib.he.store import load_plan
+from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.stages.ablations import plan_row, run_variants
 from heclstm_lib.stages.conversion import convert_folds
@@ -98,6 +99,7 @@ def test_conversion_is_exact_in_clear(space: Workspace) -> None:
         assert (len(plan.ops), plan.depth) == (row.operations, row.levels)
         assert plan.params.poly_degree == row.poly_degree == 16384
         assert len(plan.rotations) == row.galois_keys
+        assert load_signature(space.fold(row.fold) / "signature.json") == plan.signature
 
 
 def test_baselines_stand_on_the_same_test_sequences(space: Workspace, training: Training) -> None:
@@ -126,6 +128,12 @@ def test_variants_are_trained_and_planned(space: Workspace, training: Training) 
     assert cubic["variant"] == "cubic_gates"
     assert "the network needs 14 levels" in cubic["fits"] and "Use a larger N" in cubic["fits"]
     assert pd.isna(cubic["levels"])
+
+
+def test_a_study_without_ablations_says_what_to_list(space: Workspace) -> None:
+    none = dataclasses.replace(space.study, ablations=())
+    with pytest.raises(ConfigError, match=r"'embedded' lists no ablations.*no_lstm.*`ablations`"):
+        run_variants(open_workspace(none, space.folder))
 
 
 @pytest.mark.usefixtures("training")
