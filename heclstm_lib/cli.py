@@ -18,11 +18,11 @@ from heclstm_lib.record import FILE
 from heclstm_lib.study import render_study, run_study
 
 EXAMPLES = """examples:
-  heclstm study                                        the embedded data set, about 10 minutes
+  heclstm study                                       the embedded data set, about 10 minutes
   heclstm study --profile smoke --out reports/smoke   the same story in a few minutes
   heclstm study --profile reference --dataset iarc --data ../shared/data
-  heclstm study --profile reference --resume           go on where the last run stopped
-  heclstm report reports/default                       render executed notebooks again
+  heclstm study --profile reference --resume          go on where the last run stopped
+  heclstm report reports/default                      render executed notebooks again
   heclstm data list
   heclstm plan --profile smoke --json
 """

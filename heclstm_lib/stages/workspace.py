@@ -1,6 +1,6 @@
 """One data set's sequences and the folder where its stages leave their artefacts.
 
-fold<k>/exact.pt, polynomial.pt (models), plan.npz, encrypted/ (finished batches).
+fold<k>/exact.pt, polynomial.pt (models), plan.npz, signature.json, encrypted/ (finished batches).
 """
 
 from __future__ import annotations
