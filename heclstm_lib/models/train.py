@@ -113,7 +113,8 @@ def train_model(
     a cosine from `rate` to 0. The best epoch has the highest AUC, among equals the lowest loss.
     With a `checkpoint` path the state is written after every epoch, and a later call with the same
     arguments goes on from there to the bitwise same result. `on_epoch` gets each history row.
-    Raises TrainingError: one class only, foreign checkpoint, non-finite loss.
+    Batches without a finite loss are left out, up to a quarter of an epoch. Raises TrainingError:
+    one class only, foreign checkpoint, more non-finite losses than that.
     """
     run = Run(copy.deepcopy(model), sets, config, epochs, rate)
     digest = config_digest(
