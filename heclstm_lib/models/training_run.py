@@ -99,7 +99,9 @@ class Run:
             nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
             self.optimizer.step()
             sums += len(index) * np.array([loss.item(), output.range_penalty.item()])
-        loss_mean, penalty_mean = (sums / (len(self.labels) - skipped)).tolist()  # plain: checkpoints hold them
+        loss_mean, penalty_mean = (
+            sums / (len(self.labels) - skipped)
+        ).tolist()  # plain: checkpoints hold them
         return loss_mean, penalty_mean
 
     def _batches(self) -> Iterator[Tensor]:
