@@ -35,10 +35,11 @@ def agreement(clear: Vector, encrypted: Vector, threshold: float) -> dict[str, f
 
 def check_agreement(found: Mapping[str, float | int], bits: float) -> None:
     """Raise PlanError when decrypted scores have fewer than `bits` bits of precision."""
-    if found["precision_bits"] < bits:
+    precision = found["precision_bits"]
+    if precision < bits:
         raise PlanError(
-            f"decrypted scores of {found['n']} sequences have {found['precision_bits']:.1f} bits of "
-            f"precision, at least {bits:g} are wanted (largest error {found['max_error']:.3g}). "
+            f"decrypted scores of {found['n']} sequences are right to {precision:.1f} bits, "
+            f"at least {bits:g} are wanted (largest error {found['max_error']:.3g}). "
             "Give the plan a larger scale (fewer frames, quadratic gates, larger N) or train with "
             "a larger range_penalty."
         )
