@@ -165,8 +165,27 @@ def _keep(part: Path, target: Path, name: str) -> None:
     notebook = nbformat.read(part, as_version=4)
     record = notebook.metadata.get("papermill", {})
     record.update(input_path=name, output_path=target.name)
+    settle_progress(notebook)
     nbformat.write(notebook, part)
     part.replace(target)
+
+
+def settle_progress(notebook: nbformat.NotebookNode) -> None:
+    """Keep of every progress bar its last state: what a terminal would show in the end."""
+    for cell in notebook.cells:
+        settled: list[nbformat.NotebookNode] = []
+        for output in cell.get("outputs", []):
+            same = settled and output.output_type == settled[-1].output_type == "stream"
+            if same and output.name == settled[-1].name:
+                settled[-1].text += output.text
+            else:
+                settled.append(output)
+        for output in settled:
+            if output.output_type == "stream":
+                lines = output.text.split("\n")
+                output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+        if cell.cell_type == "code":
+            cell.outputs = settled
 
 
 def _explain_death(name: str, part: Path, kept: Path) -> str:

@@ -147,3 +147,9 @@ def test_notebooks_run_side_by_side(tmp_path: Path) -> None:
     assert [run.wait(timeout=120) for run in runs] == [0, 0]
     assert [printed(tmp_path / f"{name}.ipynb") for name in names] == [f"{n}\n" for n in names]
     assert not list(repo_root().glob("kernel-ipc*"))
+
+
+def test_of_a_progress_bar_only_the_end_is_kept(tmp_path: Path) -> None:
+    bar = "print(f'\\r{i} of 4', end='', file=sys.stderr, flush=True)"
+    body = f"import sys\nfor i in range(5):\n    {bar}\nprint('\\nafter', file=sys.stderr)"
+    assert printed(run_notebook(notebook(tmp_path, body), {}, tmp_path)) == "4 of 4\nafter\n"
