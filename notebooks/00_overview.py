@@ -171,7 +171,7 @@ plot_coefficients(x_ct.coefficients(), box.encrypt(x).coefficients(), small.prim
 
 # %%
 studies = [study.dataset for study in load_profile(profile).studies]
-ResultStore(f"{out}/results").write_result(
+_ = ResultStore(f"{out}/results").write_result(
     "00_overview",
     {
         "headline": [],

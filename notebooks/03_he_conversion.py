@@ -47,7 +47,7 @@ space, fold = stage.space, stage.study.folds[0]
 
 # %%
 conversion = stage.write_table("conversion", convert_folds(space))
-conversion.set_index("fold").T
+conversion.astype(object).set_index("fold").T
 
 # %% [markdown]
 # ## The plan of the first fold, layer by layer
