@@ -17,12 +17,12 @@ import pooch
 from tqdm import tqdm
 
 from heclstm_lib import paths
-from heclstm_lib.data.files import write_bytes_atomic
 from heclstm_lib.data.frames import read_checked
 from heclstm_lib.data.manifest import Manifest, Resource, load_manifest
 from heclstm_lib.data.sources import find_folder
 from heclstm_lib.data.synthetic import default_digest
 from heclstm_lib.errors import DataError, IntegrityError
+from heclstm_lib.files import replacing
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def fetch(
             _download(resource, path, progress and resource.role == "archive")
             fetched.append(resource.path)
         elif (source / resource.path).is_file():
-            write_bytes_atomic(path, read_checked(source / resource.path, resource))
+            content = read_checked(source / resource.path, resource)
+            with replacing(path) as part:
+                part.write_bytes(content)
             fetched.append(resource.path)
         else:
             missing.append(resource.path)

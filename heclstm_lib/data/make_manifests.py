@@ -20,11 +20,11 @@ from heclstm_lib import paths
 from heclstm_lib.data import adrenal, breakhis, iarc, synthetic
 from heclstm_lib.data.annocerv import SWEDE_THRESHOLD, read_table
 from heclstm_lib.data.cases import Case, link_duplicates
-from heclstm_lib.data.files import write_text_atomic
 from heclstm_lib.data.frames import Frame
 from heclstm_lib.data.manifest import Resource, parse_manifest, to_raw
 from heclstm_lib.data.manifest_texts import TEXTS
 from heclstm_lib.errors import DataError
+from heclstm_lib.files import replacing
 
 _GITHUB = "https://raw.githubusercontent.com"
 IARC_REPOSITORY = (
@@ -57,7 +57,9 @@ def write_manifest(raw: dict[str, Any], folder: Path) -> Path:
     head = json.dumps({**raw, "resources": []}, indent=2, ensure_ascii=False)
     body = "[\n    " + ",\n    ".join(lines) + "\n  ]" if lines else "[]"
     target = folder / f"{raw['name']}.json"
-    write_text_atomic(target, head.replace('"resources": []', f'"resources": {body}') + "\n")
+    text = head.replace('"resources": []', f'"resources": {body}') + "\n"
+    with replacing(target) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
     return target
 
 

@@ -19,7 +19,6 @@ from sklearn.model_selection import StratifiedKFold
 from heclstm_lib import paths
 from heclstm_lib.data import synthetic
 from heclstm_lib.data.breakhis import parse_name
-from heclstm_lib.data.files import write_text_atomic
 from heclstm_lib.data.manifest import load_manifest
 from heclstm_lib.data.splits import (
     FOLDS,
@@ -30,6 +29,7 @@ from heclstm_lib.data.splits import (
     split_of_part,
 )
 from heclstm_lib.errors import DataError
+from heclstm_lib.files import replacing
 
 SEED = 2021
 ADRENAL_SIZES = {"train": 1188, "val": 98, "test": 298}
@@ -138,7 +138,8 @@ def main() -> None:
     for name in METHODS:
         rows = make_splits(name)
         target = paths.manifests_dir() / "splits" / f"{name}.csv"
-        write_text_atomic(target, render_table(name, rows))
+        with replacing(target) as part:
+            part.write_text(render_table(name, rows), encoding="utf-8", newline="\n")
         counts = {s: sum(r.split == s and r.fold == 0 for r in rows) for s in SPLITS}
         print(f"{target}: fold 0 {counts}")
 

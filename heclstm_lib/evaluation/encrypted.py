@@ -74,47 +74,46 @@ class _Exchange:
     """Keeps a bounded number of requests under way between the client and the servers."""
 
     def __init__(self, client: Client, plan_path: Path, bundle: Path, executor: Executor) -> None:
-        self.client, self.plan_path, self.bundle, self.executor = (
-            client,
-            plan_path,
-            bundle,
-            executor,
-        )
+        self.client, self.executor = client, executor
+        self.plan_path, self.bundle = plan_path, bundle
 
     def run(self, jobs: Iterator[tuple[int, Vector]], in_flight: int) -> Iterator[dict[str, Any]]:
         pending: dict[Future[dict[str, Any]], dict[str, Any]] = {}
         for start, frames in jobs:
             if len(pending) >= in_flight:
                 yield from self._finished(pending)
-            record, request, response = self._encrypt(start, frames)
+            record = self._encrypt(start, frames)
             future = self.executor.submit(
-                evaluate_request, self.plan_path, self.bundle, request, response
+                evaluate_request, self.plan_path, self.bundle, *self._files(start)
             )
             pending[future] = record
         while pending:
             yield from self._finished(pending)
 
-    def _encrypt(self, start: int, frames: Vector) -> tuple[dict[str, Any], Path, Path]:
-        request = self.bundle.with_name(f"request-{start}")
+    def _files(self, start: int) -> tuple[Path, Path]:
+        """Request and response of the batch that begins at sequence `start`."""
+        return (
+            self.bundle.with_name(f"request-{start}"),
+            self.bundle.with_name(f"response-{start}"),
+        )
+
+    def _encrypt(self, start: int, frames: Vector) -> dict[str, Any]:
+        request, _ = self._files(start)
         begin = time.perf_counter()
         size = self.client.encrypt_batch(frames, request)
         seconds = time.perf_counter() - begin
         record = {"batch": start, "sequences": len(frames)}
-        return (
-            record | {"encrypt_s": seconds, "request_bytes": size},
-            request,
-            self.bundle.with_name(f"response-{start}"),
-        )
+        return record | {"encrypt_s": seconds, "request_bytes": size}
 
     def _finished(self, pending: dict[Future[Any], dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for future in wait(pending, return_when=FIRST_COMPLETED).done:
             record = pending.pop(future) | future.result()
-            response = self.bundle.with_name(f"response-{record['batch']}")
+            request, response = self._files(record["batch"])
             begin = time.perf_counter()
             scores = self.client.decrypt_scores(response)
             record |= {"decrypt_s": time.perf_counter() - begin, "scores": scores.tolist()}
             response.unlink()
-            self.bundle.with_name(f"request-{record['batch']}").unlink()
+            request.unlink()
             yield record
 
 

@@ -69,28 +69,34 @@ def _ratio(top: float, bottom: float) -> float:
     return top / bottom if bottom else float("nan")
 
 
+Counts = tuple[int, int, int, int]
+PROPORTIONS: dict[str, Callable[[Counts], tuple[int, int]]] = {
+    "accuracy": lambda c: (c[0] + c[3], sum(c)),
+    "sensitivity": lambda c: (c[0], c[0] + c[2]),
+    "missed_diagnosis_rate": lambda c: (c[2], c[0] + c[2]),
+    "specificity": lambda c: (c[3], c[1] + c[3]),
+}
+"""Successes and trials of the metrics that are proportions, from (tp, fp, fn, tn)."""
+
+
 def accuracy(sample: Decisions) -> float:
     """Share of right decisions."""
-    tp, _, _, tn = sample.counts
-    return _ratio(tp + tn, len(sample.label))
+    return _ratio(*PROPORTIONS["accuracy"](sample.counts))
 
 
 def sensitivity(sample: Decisions) -> float:
     """Share of positives that are called positive."""
-    tp, _, fn, _ = sample.counts
-    return _ratio(tp, tp + fn)
+    return _ratio(*PROPORTIONS["sensitivity"](sample.counts))
 
 
 def missed_diagnosis_rate(sample: Decisions) -> float:
     """Share of positives that are missed, 1 - sensitivity."""
-    tp, _, fn, _ = sample.counts
-    return _ratio(fn, tp + fn)
+    return _ratio(*PROPORTIONS["missed_diagnosis_rate"](sample.counts))
 
 
 def specificity(sample: Decisions) -> float:
     """Share of negatives that are called negative."""
-    _, fp, _, tn = sample.counts
-    return _ratio(tn, tn + fp)
+    return _ratio(*PROPORTIONS["specificity"](sample.counts))
 
 
 def f1(sample: Decisions) -> float:
@@ -118,15 +124,6 @@ METRICS: dict[str, Callable[[Decisions], float]] = {
         brier,
     )
 }
-
-Counts = tuple[int, int, int, int]
-PROPORTIONS: dict[str, Callable[[Counts], tuple[int, int]]] = {
-    "accuracy": lambda c: (c[0] + c[3], sum(c)),
-    "sensitivity": lambda c: (c[0], c[0] + c[2]),
-    "missed_diagnosis_rate": lambda c: (c[2], c[0] + c[2]),
-    "specificity": lambda c: (c[3], c[1] + c[3]),
-}
-"""Successes and trials of the metrics that are proportions, from (tp, fp, fn, tn)."""
 
 
 def _no_proportion(_counts: Counts) -> tuple[int, int]:

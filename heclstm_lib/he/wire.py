@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from heclstm_lib.errors import WireError
+from heclstm_lib.files import replacing
 
 MAGIC = b"HECLSTM1"
 HEADER_LIMIT = 1 << 20
@@ -26,18 +26,13 @@ def write_message(path: Path, header: dict[str, Any], chunks: Iterable[bytes]) -
 
     `header["chunks"]` must say how many chunks follow; WireError otherwise.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
+    with replacing(path) as part:
+        with part.open("wb") as file:
             written = _write_body(file, header, chunks)
         if written != header.get("chunks"):
             raise WireError(
                 f"{path.name}: header announces {header.get('chunks')} chunks, wrote {written}."
             )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path.stat().st_size
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 
 from heclstm_lib.config import ModelConfig, build
 from heclstm_lib.errors import TrainingError
+from heclstm_lib.files import replacing
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.normalise import Normaliser
 
@@ -51,13 +51,8 @@ def state_digest(model: torch.nn.Module) -> str:
 
 def write_atomic(content: dict[str, Any], path: Path) -> None:
     """torch.save to a temporary name beside `path`, then rename: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part:
+        torch.save(content, part)
 
 
 def load_checkpoint(path: Path, digest: str) -> dict[str, Any] | None:
