@@ -16,6 +16,7 @@ import yaml
 
 from heclstm_lib.errors import ConfigError
 
+RECURRENCES = ("lstm", "sru")
 _ABOVE_ZERO = sys.float_info.min  # the smallest normal number, for a range without its zero
 
 
@@ -62,13 +63,19 @@ class ModelConfig:
     pool: int = 2
     hidden: int = 16
     gate_degree: int = 2
-    lstm: bool = True  # off: z_t = s_t
+    recurrence: str = "lstm"  # "lstm", or "sru": gates that do not read h, for long sequences
+    lstm: bool = True  # off: no recurrence of either kind, z_t = s_t
     weighted_unit: bool = True  # off: z_t = h_t
     voting: bool = True  # off: score of the last frame
 
     def __post_init__(self) -> None:
         names = ("conv_channels", "kernel_size", "stride", "pool", "hidden")
         _check_ranges(self, **dict.fromkeys(names, (1, math.inf)), gate_degree=(2, 3))
+        if self.recurrence not in RECURRENCES:
+            raise ConfigError(
+                f"ModelConfig.recurrence: expected {' or '.join(RECURRENCES)}, "
+                f"got {self.recurrence!r}."
+            )
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,11 @@ def test_round_trip_through_plain_values() -> None:
     assert build(Profile, to_dict(profile), "again") == profile
 
 
+def test_unknown_recurrence_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"recurrence: expected lstm or sru, got 'gru'"):
+        ModelConfig(recurrence="gru")
+
+
 def test_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         ModelConfig().hidden = 3  # type: ignore[misc]

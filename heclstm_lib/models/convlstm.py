@@ -12,7 +12,8 @@ The formulas of Yue et al. (2021) are not public; this is OUR READING of the abs
     score = sum_t v_t u_t,  v = softmax(learned)      sequence voting
 
 "exact" twin: ReLU; sigmoid in i, f, o; tanh in g and cell. "polynomial" twin: degree 2 after the
-convolutions, `gate_degree` in the gates, identity cell. The layers have the same names.
+convolutions, `gate_degree` in the gates, identity cell. The layers have the same names. With
+recurrence "sru", models.sru takes the place of the LSTM: for sequences too long for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from heclstm_lib.config import ModelConfig
 from heclstm_lib.models.blocks import make_blocks
 from heclstm_lib.models.polynomial import make_activations, range_records
+from heclstm_lib.models.sru import SRU
 
 
 class ModelOutput(NamedTuple):
@@ -62,7 +64,7 @@ class LSTM(nn.Module):
 
 
 class WeightedUnit(nn.Module):
-    """z = alpha s + (1 - alpha) h; switched off z = h; without LSTM (h is None) z = s."""
+    """z = alpha s + (1 - alpha) h; switched off z = h; without recurrence (h is None) z = s."""
 
     def __init__(self, features: int, hidden: int, enabled: bool) -> None:
         super().__init__()
@@ -96,7 +98,7 @@ class Voting(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """Blocks, LSTM, weighted unit, voting. ConfigError if activation or sizes do not fit."""
+    """Blocks, recurrence, weighted unit, voting. ConfigError if activation or sizes do not fit."""
 
     def __init__(
         self, config: ModelConfig, channels: int, image_size: int, frames: int, activation: str
@@ -104,9 +106,11 @@ class ConvLSTM(nn.Module):
         super().__init__()
         self.config, self.channels, self.image_size = config, channels, image_size
         self.frames, self.activation, size = frames, activation, config.hidden
-        act, gates, cell = make_activations(activation, config.gate_degree)
+        kind = config.recurrence if config.lstm else None
+        act, gates, cell = make_activations(activation, config.gate_degree, config.recurrence)
         self.blocks, features = make_blocks(config, channels, image_size, act)
-        self.lstm = LSTM(features, size, gates, cell) if config.lstm else None
+        self.lstm = LSTM(features, size, gates, cell) if kind == "lstm" else None
+        self.sru = SRU(features, size, gates) if kind == "sru" else None
         self.weighted = WeightedUnit(features, size, config.weighted_unit)
         self.voting = Voting(size, frames, config.voting)
 
@@ -114,6 +118,7 @@ class ConvLSTM(nn.Module):
         """Scores of normalised sequences x [B, T, C, H, W]."""
         a = self.blocks(x.flatten(0, 1))  # [B, T, C, H, W] -> [B*T, O, H', W']
         a = a.flatten(1).unflatten(0, x.shape[:2])  # [B, T, F]
-        h = self.lstm(a) if self.lstm is not None else None  # [B, T, H]
+        recurrent = self.lstm if self.lstm is not None else self.sru
+        h = recurrent(a) if recurrent is not None else None  # [B, T, H]
         score, frame_scores = self.voting(self.weighted(a, h))  # [B], [B, T]
         return ModelOutput(score, frame_scores, *range_records(self, score))

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from heclstm_lib.errors import PlanError
 from heclstm_lib.models.blocks import Block
 from heclstm_lib.models.convlstm import LSTM, ConvLSTM
-from heclstm_lib.models.folded import GATES, Array, FoldedNetwork, GateForm
+from heclstm_lib.models.folded import GATES, SRU_GATES, Array, FoldedNetwork, GateForm
 from heclstm_lib.models.polynomial import Polynomial
+from heclstm_lib.models.sru import SRU
 
 
 def fold_network(model: ConvLSTM) -> FoldedNetwork:
@@ -50,7 +51,12 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
     gate_recurrent = np.zeros((4, 0, 0))
     if model.lstm is not None:
         gates = tuple(_form(model.lstm.gates[name]) for name in GATES)
-        gate_input, gate_bias, gate_recurrent = _gate_maps(model.lstm, gates, expand, shape)
+        gate_input, gate_bias = _gate_maps(model.lstm, gates, expand, shape)
+        gate_recurrent = _recurrent_maps(model.lstm, gates)
+    if model.sru is not None:
+        gates = tuple(_form(model.sru.gates[name]) for name in SRU_GATES)
+        gate_input, gate_bias = _gate_maps(model.sru, gates, expand, shape)
+        gate_recurrent = np.zeros((0, *gate_bias.shape[1:] * 2))
     spatial, temporal, score_bias = _score_maps(model, votes, expand, shape)
     return FoldedNetwork(
         frames=model.frames,
@@ -66,6 +72,7 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
         spatial=spatial,
         temporal=temporal,
         bias=score_bias,
+        recurrence=model.config.recurrence,
     )
 
 
@@ -129,21 +136,27 @@ def _as_matrix(affine: Callable[[Tensor], Tensor], size: int) -> tuple[Array, Ar
 
 
 def _gate_maps(
-    lstm: LSTM,
+    layer: LSTM | SRU,
     gates: tuple[GateForm, ...],
     expand: Callable[..., Tensor],
     shape: tuple[int, int, int],
-) -> tuple[Array, Array, Array]:
-    matrix, bias = _as_matrix(lambda x: lstm.input(expand(x).flatten(1)), int(np.prod(shape)))
-    hidden = lstm.recurrent.in_features
-    stretch = np.array([gate.stretch for gate in gates])
-    shift = np.array([gate.shift for gate in gates])
-    recurrent = lstm.recurrent.weight.detach().numpy().reshape(4, hidden, hidden)
+) -> tuple[Array, Array]:
+    """Input matrix [G, H, V] and bias [G, H] of stretched arguments; the SRU's g last, as is."""
+    matrix, bias = _as_matrix(lambda x: layer.input(expand(x).flatten(1)), int(np.prod(shape)))
+    rows = 4 if isinstance(layer, LSTM) else 3
+    stretch, shift = np.ones(rows), np.zeros(rows)
+    stretch[: len(gates)] = [gate.stretch for gate in gates]
+    shift[: len(gates)] = [gate.shift for gate in gates]
     return (
-        matrix.reshape(4, hidden, -1) * stretch[:, None, None],
-        bias.reshape(4, hidden) * stretch[:, None] + shift[:, None],
-        recurrent * stretch[:, None, None],
+        matrix.reshape(rows, len(bias) // rows, -1) * stretch[:, None, None],
+        bias.reshape(rows, -1) * stretch[:, None] + shift[:, None],
     )
+
+
+def _recurrent_maps(lstm: LSTM, gates: tuple[GateForm, ...]) -> Array:
+    hidden = lstm.recurrent.in_features
+    weight = lstm.recurrent.weight.detach().numpy().reshape(4, hidden, hidden)
+    return weight * np.array([gate.stretch for gate in gates])[:, None, None]
 
 
 def _votes(model: ConvLSTM) -> Array:

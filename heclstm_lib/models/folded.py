@@ -6,6 +6,7 @@ layer are all folded into the linear maps around them, so none of them costs a l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from heclstm_lib.errors import PlanError
 
 Array = NDArray[np.float64]
 GATES = ("i", "f", "g", "o")
+SRU_GATES = ("f", "o")  # the rows of the linear candidate g follow
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class FoldedNetwork:
     conv_weight [O, C, k, k] and conv_bias [O] give the argument of the first square;
     dense holds (matrix [out, in], bias [out]) for each further block, squared in turn;
     gate_input [4, H, V], gate_bias [4, H] and gate_recurrent [4, H, H] give stretched gate
-    arguments in the order i, f, g, o (H = 0 without LSTM);
+    arguments in the order i, f, g, o (H = 0 without recurrence); for recurrence "sru" gate_input
+    [3, H, V] and gate_bias [3, H] in the order f, o, g, where g is the candidate itself;
     spatial [T, V] and temporal [T, H] are the weighted unit, frame score and votes in one:
     score = bias + sum_t spatial[t] . a_t + temporal[t] . h_t.
     """
@@ -86,15 +89,16 @@ class FoldedNetwork:
     spatial: Array
     temporal: Array
     bias: float
+    recurrence: str = "lstm"
 
     @property
     def hidden(self) -> int:
-        """H, or 0 without LSTM."""
-        return self.gate_recurrent.shape[-1]
+        """H, or 0 without recurrence."""
+        return self.gate_bias.shape[-1]
 
     @property
     def gate_degree(self) -> int:
-        """Degree of the gate polynomials, 0 without LSTM."""
+        """Degree of the gate polynomials, 0 without recurrence."""
         return self.gates[0].degree if self.gates else 0
 
     def features(self, frames: Array) -> Array:
@@ -115,13 +119,28 @@ class FoldedNetwork:
         score = self.bias + np.einsum("btv,tv->b", values, self.spatial)
         if not self.hidden:
             return score
-        hidden = cell = np.zeros((len(frames), self.hidden))
+        arguments = np.einsum("ghv,btv->gtbh", self.gate_input, values)
+        arguments += self.gate_bias[:, None, None, :]
+        states = self._sru(arguments) if self.recurrence == "sru" else self._lstm(arguments)
+        for state, weights in zip(states, self.temporal, strict=True):
+            score = score + state @ weights
+        return score
+
+    def _lstm(self, inputs: Array) -> Iterator[Array]:
+        """h_t [B, H], t = 0..T-1, of the gates' input parts [4, T, B, H]."""
+        hidden = cell = np.zeros(inputs.shape[2:])
         for t in range(self.frames):
-            arguments = np.einsum("ghv,bv->gbh", self.gate_input, values[:, t])
-            arguments += np.einsum("ghk,bk->gbh", self.gate_recurrent, hidden)
-            arguments += self.gate_bias[:, None, :]
+            arguments = inputs[:, t] + np.einsum("ghk,bk->gbh", self.gate_recurrent, hidden)
             i, f, g, o = (gate(y) for gate, y in zip(self.gates, arguments, strict=True))
             cell = f * cell + i * g
             hidden = o * cell
-            score = score + hidden @ self.temporal[t]
-        return score
+            yield hidden
+
+    def _sru(self, inputs: Array) -> Iterator[Array]:
+        """h_t [B, H], t = 0..T-1, of the arguments of f and o and the candidate [3, T, B, H]."""
+        cell = inputs[2, 0]  # f_0 = 0
+        for t in range(self.frames):
+            f, o = (gate(y) for gate, y in zip(self.gates, inputs[:2, t], strict=True))
+            if t:
+                cell = f * cell + (1 - f) * inputs[2, t]
+            yield o * cell

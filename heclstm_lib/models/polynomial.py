@@ -11,6 +11,7 @@ from heclstm_lib.errors import ConfigError
 
 CURVATURE_FLOOR = 0.03  # |c2| of degree 2: the square is completed, which divides by c2
 GATES = ("i", "f", "g", "o")
+SRU_GATES = ("f", "o")
 GATE_RANGE = 4.0  # of exact gates: beyond it sigmoid and tanh are flat, polynomials are not
 CUBIC_FLOOR = 0.003  # |c3| of degree 3: its cube root stretches the argument
 
@@ -111,6 +112,32 @@ class Polynomial(Ranged):
         return f"degree={self.degree}, interval=[{low:.2f}, {high:.2f}]"
 
 
+class Share(Polynomial):
+    """A learned polynomial whose values are shares: in [0, 1] wherever on the interval.
+
+    The range it takes there together with [0, 1] is mapped onto [0, 1] linearly; nothing changes
+    as long as it stays inside. So a product of any number of such values is bounded.
+    """
+
+    def effective_coefficients(self) -> Tensor:
+        """Coefficients [degree + 1] as evaluated: floored as in Polynomial, then mapped."""
+        c = super().effective_coefficients()
+        values = torch.stack([torch.sum(c * x ** torch.arange(len(c))) for x in self._extremes(c)])
+        lowest, highest = values.min().clamp(max=0.0), values.max().clamp(min=1.0)
+        return torch.cat([c[:1] - lowest, c[1:]]) / (highest - lowest)
+
+    def _extremes(self, c: Tensor) -> Tensor:
+        """Where extremes can be: the interval's ends and, inside it, a derivative of 0 (so that
+        no gradient needs to flow through these places)."""
+        c, (low, high) = c.detach(), self.interval
+        if self.degree == 2:
+            inner = -c[1:2] / (2 * c[2])
+        else:
+            root = (-c[1] / (3 * c[3])).clamp(min=0.0).sqrt()
+            inner = torch.stack([-root, root])
+        return torch.cat([self.interval, inner.clamp(low, high)])
+
+
 def range_records(model: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:
     """Range penalty summed over the ranged activations of a model, and mean fraction outside.
 
@@ -126,19 +153,23 @@ def range_records(model: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def make_activations(
-    kind: str, gate_degree: int
+    kind: str, gate_degree: int, recurrence: str = "lstm"
 ) -> tuple[Callable[[], nn.Module], dict[str, nn.Module], nn.Module]:
-    """Maker of the blocks' activations, the gates i, f, g, o and the cell's activation.
+    """Maker of the blocks' activations, the gates of a recurrence and the cell's activation.
 
     "exact": ReLU; sigmoid, tanh in g; tanh. "polynomial": degree 2; `gate_degree`; identity.
+    Gates are i, f, g, o of the LSTM, or f, o of the SRU, whose polynomial f is a Share.
     Raises ConfigError for another kind.
     """
+    names = GATES if recurrence == "lstm" else SRU_GATES
     if kind == "exact":
         exact: dict[str, nn.Module] = {
-            name: ExactGate(nn.Tanh() if name == "g" else nn.Sigmoid()) for name in GATES
+            name: ExactGate(nn.Tanh() if name == "g" else nn.Sigmoid()) for name in names
         }
         return nn.ReLU, exact, nn.Tanh()
     if kind == "polynomial":
-        gates: dict[str, nn.Module] = {name: Polynomial(gate_degree) for name in GATES}
+        gates: dict[str, nn.Module] = {name: Polynomial(gate_degree) for name in names}
+        if recurrence == "sru":
+            gates["f"] = Share(gate_degree)
         return (lambda: Polynomial(2)), gates, nn.Identity()
     raise ConfigError(f"ConvLSTM: activation '{kind}' is unknown. Use 'exact' or 'polynomial'.")

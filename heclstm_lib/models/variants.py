@@ -34,6 +34,7 @@ VARIANTS: dict[str, tuple[str, Callable[[DatasetStudy], DatasetStudy]]] = {
     "no_weighted_unit": ("weighted unit off: z_t = h_t", _model(weighted_unit=False)),
     "no_voting": ("voting off: the last frame's score decides", _model(voting=False)),
     "no_lstm": ("LSTM off: z_t = s_t, frames voted without order", _model(lstm=False)),
+    "sru": ("gates that read the frame only, linear recurrence (SRU)", _model(recurrence="sru")),
     "cubic_gates": ("gates of degree 3 instead of 2", _model(gate_degree=3)),
     "two_blocks": ("a further convolutional block of 16 channels", _second_block),
     "frames_2": ("T = 2: first and last frame", _data(frames=2)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heclstm_lib.models.folded import GATES, FoldedNetwork, GateForm
+from heclstm_lib.models.folded import GATES, SRU_GATES, FoldedNetwork, GateForm
 
 QUADRATIC = np.array([0.5, 0.25, 0.05])
 CUBIC = np.array([0.5, 0.2, 0.0, -0.01])
@@ -21,6 +21,7 @@ def make_network(
     degree: int = 2,
     dense: tuple[int, ...] = (),
     seed: int = 0,
+    recurrence: str = "lstm",
 ) -> FoldedNetwork:
     """A random network; hidden = 0 leaves the LSTM out, `dense` lists further blocks' sizes."""
     rng = np.random.default_rng(seed)
@@ -35,6 +36,10 @@ def make_network(
     coefficients = QUADRATIC if degree == 2 else CUBIC
     form = GateForm.from_coefficients(coefficients)
     taps = channels * kernel_size**2
+    gates = GATES if recurrence == "lstm" else SRU_GATES
+    rows = len(GATES) if recurrence == "lstm" else len(SRU_GATES) + 1
+    shift = np.zeros(rows)
+    shift[: len(gates)] = form.shift
     return FoldedNetwork(
         frames=frames,
         image_size=image_size,
@@ -44,13 +49,16 @@ def make_network(
         ),
         conv_bias=rng.normal(0, 0.1, channels_out),
         dense=tuple(blocks),
-        gates=(form,) * len(GATES) if hidden else (),
-        gate_input=rng.normal(0, 0.15 / np.sqrt(width), (4, hidden, width)),
-        gate_bias=rng.normal(0, 0.1, (4, hidden)) + form.shift,
-        gate_recurrent=rng.normal(0, 0.1 / np.sqrt(max(hidden, 1)), (4, hidden, hidden)),
+        gates=(form,) * len(gates) if hidden else (),
+        gate_input=rng.normal(0, 0.15 / np.sqrt(width), (rows, hidden, width)),
+        gate_bias=rng.normal(0, 0.1, (rows, hidden)) + shift[:, None],
+        gate_recurrent=rng.normal(
+            0, 0.1 / np.sqrt(max(hidden, 1)), (rows if recurrence == "lstm" else 0, hidden, hidden)
+        ),
         spatial=rng.normal(0, 1 / np.sqrt(width), (frames, width)),
         temporal=rng.normal(0, 1, (frames, hidden)),
         bias=0.25,
+        recurrence=recurrence,
     )
 
 

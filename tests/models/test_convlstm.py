@@ -24,6 +24,9 @@ SWITCHES: list[dict[str, Any]] = [
     {"voting": False},
     {"lstm": False, "weighted_unit": False, "voting": False},
     {"gate_degree": 3, "conv_channels": (3, 2), "pool": 1},
+    {"recurrence": "sru"},
+    {"recurrence": "sru", "gate_degree": 3, "weighted_unit": False, "voting": False},
+    {"recurrence": "sru", "lstm": False},
 ]
 
 
@@ -59,6 +62,11 @@ class Reference:
         c[-1] = np.where(c[-1] < 0, -1, 1) * max(abs(c[-1]), floor)
         if len(c) == 4:
             c[2] = 0
+        if name == "sru.gates.f":
+            values = np.polynomial.polynomial.polyval(np.linspace(-4, 4, 800_001), c)
+            low, high = min(values.min(), 0), max(values.max(), 1)
+            c[0] -= low
+            c /= high - low
         return np.polynomial.polynomial.polyval(x, c)
 
     def activate(self, name: str, x: np.ndarray) -> np.ndarray:
@@ -96,19 +104,30 @@ class Reference:
             states.append(h)
         return np.stack(states, axis=1)
 
+    def sru_states(self, a: np.ndarray) -> np.ndarray:
+        f, o, g = np.split(a @ self.w["sru.input.weight"].T + self.w["sru.input.bias"], 3, axis=2)
+        f, o = (self.activate(f"sru.gates.{k}", x) for k, x in (("f", f), ("o", o)))
+        f[:, 0] = 0
+        c, states = np.zeros_like(g[:, 0]), []
+        for t in range(a.shape[1]):
+            c = f[:, t] * c + (1 - f[:, t]) * g[:, t]
+            states.append(o[:, t] * c)
+        return np.stack(states, axis=1)
+
     def scores(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a = x.reshape(-1, *x.shape[2:])
         for index in range(len(self.config.conv_channels)):
             a = self.block(index, a)
         a = a.reshape(*x.shape[:2], -1)
         s = a @ self.w["weighted.project.weight"].T + self.w["weighted.project.bias"]
+        states = self.sru_states if self.config.recurrence == "sru" else self.states
         if not self.config.lstm:
             z = s
         elif not self.config.weighted_unit:
-            z = self.states(a)
+            z = states(a)
         else:
             alpha = 1 / (1 + np.exp(-self.w["weighted.alpha_logit"]))
-            z = alpha * s + (1 - alpha) * self.states(a)
+            z = alpha * s + (1 - alpha) * states(a)
         u = (z @ self.w["voting.frame.weight"].T + self.w["voting.frame.bias"])[..., 0]
         v = np.exp(self.w["voting.weight_logit"])
         return (u @ (v / v.sum()) if self.config.voting else u[:, -1]), u
@@ -145,15 +164,18 @@ def test_twins_share_every_name_but_the_polynomials(switches: dict[str, Any]) ->
     assert set(exact) <= set(twin)
     expected = {f"{layer}.{key}" for layer in layers for key in ("coefficients", "interval")}
     if switches.get("lstm", True):
-        expected |= {f"lstm.gates.{gate}.coefficients" for gate in GATES}
+        kind = switches.get("recurrence", "lstm")
+        gates = GATES if kind == "lstm" else ("f", "o")
+        expected |= {f"{kind}.gates.{gate}.coefficients" for gate in gates}
     assert own == expected
     assert all(exact[name].shape == twin[name].shape for name in exact)
 
 
-def test_order_of_frames_matters_only_with_the_lstm() -> None:
+@pytest.mark.parametrize("recurrence", ["lstm", "sru"])
+def test_order_of_frames_matters_only_with_recurrence(recurrence: str) -> None:
     x = make_frames()
     for lstm in (True, False):
-        model = make_model("exact", lstm=lstm)
+        model = make_model("exact", lstm=lstm, recurrence=recurrence)
         with torch.no_grad():
             model.voting.weight_logit.zero_()  # equal votes
             change = (model(x).score - model(x.flip(1)).score).abs().max().item()

@@ -18,6 +18,7 @@ from heclstm_lib.models.polynomial import (
     GATE_RANGE,
     ExactGate,
     Polynomial,
+    Share,
     make_activations,
     range_records,
 )
@@ -69,6 +70,57 @@ def test_training_leaves_the_floor() -> None:
         (polynomial(x) + x.square()).square().mean().backward()  # target -x^2
         optimizer.step()
     assert polynomial.effective_coefficients()[-1] < -0.5
+
+
+def make_share(coefficients: list[float], low: float, high: float) -> Share:
+    share = Share(len(coefficients) - 1)
+    share.initialise(coefficients, (low, high))
+    return share
+
+
+@given(
+    c0=st.floats(-3, 3), c1=st.floats(-3, 3), lead=st.floats(-2, 2), degree=st.sampled_from([2, 3]),
+    low=st.floats(-5, 4), width=st.floats(0.1, 10),
+)  # fmt: skip
+def test_shares_are_shares_on_their_interval(
+    c0: float, c1: float, lead: float, degree: int, low: float, width: float
+) -> None:
+    coefficients = [c0, c1, lead] if degree == 2 else [c0, c1, 0.0, lead]
+    share = make_share(coefficients, low, low + width)
+    with torch.no_grad():
+        values = share(torch.linspace(low, low + width, 301))
+    assert values.min() > -1e-4 and values.max() < 1 + 1e-4
+    assert values.abs().pow(32).max() < 1.01  # a product of 32 does not grow
+
+
+def test_a_polynomial_already_inside_is_left_alone_and_one_outside_is_mapped() -> None:
+    inside = make_share([0.5, 0.1, 0.05], -2, 2)
+    assert torch.equal(inside.effective_coefficients(), inside.coefficients)
+    outside = make_share([0.5, 0.0, 0.5], -1, 2)  # 0.5 .. 2.5 on the interval: divided by 2.5
+    assert outside.effective_coefficients().tolist() == pytest.approx([0.2, 0.0, 0.2])
+    below = make_share([0.0, 1.0, 0.5], -1, 0)  # -0.5 .. 0
+    assert below.effective_coefficients().tolist() == pytest.approx([1 / 3, 2 / 3, 1 / 3])
+    assert make_share([2.0, 1.0, 0.0, 1.0], -1, 1)(torch.tensor([-1.0, 1.0])).tolist() == (
+        pytest.approx([0.0, 1.0])
+    )
+
+
+@pytest.mark.parametrize("coefficients", [[0.5, 1.0, 0.4], [0.5, -2.0, 0.0, 0.5]])
+def test_gradient_of_a_share_is_that_of_its_mapping(coefficients: list[float]) -> None:
+    share = make_share(coefficients, -2, 2).double()
+    x = torch.linspace(-2, 2, 7, dtype=torch.float64)
+    weights = torch.arange(1.0, 8.0, dtype=torch.float64)
+    (share(x) @ weights).backward()
+    gradient = share.coefficients.grad
+    assert gradient is not None
+    for index in (0, 1, len(coefficients) - 1):
+        values = []
+        for step in (1e-6, -1e-6):
+            moved = make_share(coefficients, -2, 2).double()
+            with torch.no_grad():
+                moved.coefficients[index] += step
+                values.append((moved(x) @ weights).item())
+        assert gradient[index].item() == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5)
 
 
 @pytest.mark.parametrize("degree", [1, 4, "2"])
@@ -128,6 +180,8 @@ def test_activations_of_both_twins() -> None:
     functions = {name: type(gate.function).__name__ for name, gate in gates.items()}
     assert functions == {"i": "Sigmoid", "f": "Sigmoid", "g": "Tanh", "o": "Sigmoid"}
     assert isinstance(cell, nn.Tanh)
+    _, gates, _ = make_activations("polynomial", 2, "sru")
+    assert {name: type(gate) for name, gate in gates.items()} == {"f": Share, "o": Polynomial}
     act, gates, cell = make_activations("polynomial", 3)
     assert [gate.degree for gate in gates.values()] == [3] * 4
     assert act().degree == 2

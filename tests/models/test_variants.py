@@ -29,6 +29,7 @@ EXPECTED = {
     "no_weighted_unit": {"model.weighted_unit": False},
     "no_voting": {"model.voting": False},
     "no_lstm": {"model.lstm": False},
+    "sru": {"model.recurrence": "sru"},
     "cubic_gates": {"model.gate_degree": 3},
     "two_blocks": {"model.conv_channels": (8, 16)},
     "frames_2": {"data.frames": 2},
