@@ -53,3 +53,11 @@ class WireError(HeclstmError):
 
 class ReportError(HeclstmError):
     """A notebook failed or a report cannot be rendered."""
+
+
+class BenchError(HeclstmError):
+    """A contender of the benchmark failed, or a benchmark's record cannot be read."""
+
+
+class ContenderAbsent(BenchError):
+    """A contender of the benchmark is not installed; it is left out."""
