@@ -1,4 +1,4 @@
-"""The command `heclstm`: study, report, data, plan. Errors are one message and exit code 2."""
+"""The command `heclstm`, all its sub-commands. Errors are one message and exit code 2."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heclstm_lib import __version__
+from heclstm_lib.calibrate_cli import add_calibrate_parser
 from heclstm_lib.config import list_profiles
 from heclstm_lib.data_cli import add_data_parser
 from heclstm_lib.errors import HeclstmError, ReportError
@@ -25,6 +26,7 @@ EXAMPLES = """examples:
   heclstm report reports/default                      render executed notebooks again
   heclstm data list
   heclstm plan --profile smoke --json
+  heclstm calibrate --poly-degree 16384
 """
 
 
@@ -43,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_report(commands)
     add_data_parser(commands)
     add_plan_parser(commands)
+    add_calibrate_parser(commands)
     return parser
 
 

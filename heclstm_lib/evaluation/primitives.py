@@ -9,117 +9,135 @@ from __future__ import annotations
 import hashlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
+from heclstm_lib.evaluation.primitive_calls import MEASURED, PrimitiveCalls
 from heclstm_lib.files import replacing
-from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import KINDS, Op, Plan
-from heclstm_lib.he.seal import TENSEAL_VERSION, SealBackend, from_bytes, load_context
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.seal import TENSEAL_VERSION
 from heclstm_lib.provenance import cpu_model
 
-MEASURED = tuple(kind for kind in KINDS if kind != "input")
+FORMAT = 2
+"""Of a cached table; files of another one are measured anew."""
+
+LEAST_RUNS, ENOUGH_S = 3, 0.1
+"""A primitive is timed at least so often, and no further once its runs took so many seconds."""
+
+Cell = tuple[str, int]
 
 
-def measure_primitives(params: CkksParameters, repeats: int = 5) -> pd.DataFrame:
-    """Median seconds of each primitive at each level: columns kind, level, seconds.
+def measure_primitives(
+    params: CkksParameters,
+    repeats: int = 9,
+    only: Collection[Cell] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Median seconds of each primitive at each level: columns kind, level, seconds, runs.
 
     Plaintext products use an encoded plaintext, as an evaluation after its first batch does.
+    A weighted_sum counts a multiply-accumulate of one argument. "encode" makes a plaintext,
+    "load" a ciphertext of a fresh encryption's bytes (at the top level), "transfer" copies a
+    ciphertext's coefficients out and into another one. Cheap primitives are timed `repeats`
+    times, dear ones at least three. With `only`, just these (kind, level) are measured.
     """
-    bench = _Bench(params)
+    bench = PrimitiveCalls(params)
     rows = []
-    for level in range(params.levels, -1, -1):
-        for kind, run in bench.calls(level).items():
-            run()  # warm: encodes the plaintext, touches the memory
-            seconds = statistics.median(_timed(run) for _ in range(repeats))
-            rows.append({"kind": kind, "level": level, "seconds": seconds})
-    return pd.DataFrame(rows)
+    wanted = _cells(params, only)
+    with tqdm(total=len(wanted), desc="primitives", disable=not progress, unit="") as bar:
+        for level in range(params.levels, -1, -1):
+            kinds = [kind for kind, at in wanted if at == level]
+            for kind, (run, units) in bench.calls(level).items():
+                if kind in kinds:
+                    seconds, runs = _median_seconds(run, repeats)
+                    rows.append((kind, level, seconds / units, runs))
+                    bar.update()
+    return pd.DataFrame(rows, columns=["kind", "level", "seconds", "runs"])
 
 
-def load_primitives(params: CkksParameters, cache: Path, repeats: int = 5) -> pd.DataFrame:
-    """The costs on this processor, measured once and kept in `cache` as Parquet."""
-    identity = f"{cpu_model()}|{TENSEAL_VERSION}|{params}"
-    path = cache / f"primitives-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
-    if path.is_file():
+def _cells(params: CkksParameters, only: Collection[Cell] | None) -> list[Cell]:
+    """What exists: nothing that drops a prime at level 0; a fresh ciphertext at the top only."""
+    cells = [
+        (kind, level)
+        for level in range(params.levels + 1)
+        for kind, lowest in MEASURED.items()
+        if level >= (params.levels if lowest is None else lowest)
+    ]
+    return cells if only is None else [cell for cell in cells if cell in only]
+
+
+def _median_seconds(run: Callable[[], Any], repeats: int) -> tuple[float, int]:
+    run()  # warm: encodes the plaintext, touches the memory
+    seconds: list[float] = []
+    while len(seconds) < repeats:
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+        if len(seconds) >= LEAST_RUNS and sum(seconds) >= ENOUGH_S:
+            break
+    return statistics.median(seconds), len(seconds)
+
+
+def primitives_path(params: CkksParameters, cache: Path) -> Path:
+    """The file that keeps the costs of these parameters on this processor and TenSEAL."""
+    identity = f"{FORMAT}|{cpu_model()}|{TENSEAL_VERSION}|{params}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return cache / f"primitives-v{FORMAT}-{digest}.parquet"
+
+
+def load_primitives(
+    params: CkksParameters,
+    cache: Path,
+    repeats: int = 9,
+    refresh: bool = False,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """The costs on this processor, measured once (again with `refresh`) and kept in `cache`.
+
+    Beside kind, level, seconds, runs, each row names cpu, tenseal and the parameters' fields.
+    """
+    path = primitives_path(params, cache)
+    if path.is_file() and not refresh:
         return pd.read_parquet(path)
-    table = measure_primitives(params, repeats)
+    table = measure_primitives(params, repeats, progress=progress)
+    where = {"cpu": cpu_model(), "tenseal": TENSEAL_VERSION} | asdict(params)
+    table = table.assign(**where)
     with replacing(path) as part:
         table.to_parquet(part, index=False)
     return table
+
+
+def measured_tables(cache: Path) -> pd.DataFrame:
+    """Every cost measured on this processor and TenSEAL, of all parameters; may be empty."""
+    tables = [pd.read_parquet(path) for path in cache.glob(f"primitives-v{FORMAT}-*.parquet")]
+    here = [
+        table
+        for table in tables
+        if len(table) and tuple(table.loc[0, ["cpu", "tenseal"]]) == (cpu_model(), TENSEAL_VERSION)
+    ]
+    columns = ["kind", "level", "seconds", "poly_degree", "levels"]
+    return pd.concat(here, ignore_index=True) if here else pd.DataFrame(columns=columns)
+
+
+def floor_cells(plan: Plan) -> dict[Cell, float]:
+    """What a plan's floor needs: work by (primitive, level); an input is loaded from its bytes."""
+    return {
+        ("load" if kind == "input" else kind, level): units
+        for (kind, level), units in plan.work().items()
+    }
 
 
 def floor_table(plan: Plan, primitives: pd.DataFrame) -> pd.DataFrame:
     """One row a kind: operations in the plan and the seconds they cannot go below."""
     cost = primitives.set_index(["kind", "level"])["seconds"]
     rows = [
-        {"kind": kind, "operations": count, "floor_s": count * cost[(kind, level)]}
-        for (kind, level), count in plan.counts().items()
-        if kind != "input"
+        {"kind": kind, "operations": units, "floor_s": units * cost[(kind, level)]}
+        for (kind, level), units in floor_cells(plan).items()
     ]
     return pd.DataFrame(rows).groupby("kind", sort=False).sum().reset_index()
-
-
-class _Bench:
-    """One ciphertext per level and the backend's calls on it."""
-
-    def __init__(self, params: CkksParameters) -> None:
-        self.params = params
-        keys, context = SecretKeys(params), load_context(params)
-        _, relin, galois = keys.evaluation_keys((1,))
-        self.vector = np.random.default_rng(0).normal(size=params.slots)
-        self.fresh = from_bytes("Ciphertext", keys.encrypt(self.vector), context)
-        self.backend = SealBackend(
-            context,
-            from_bytes("RelinKeys", relin, context),
-            {1: from_bytes("GaloisKeys", galois, context)},
-        )
-
-    def calls(self, level: int) -> dict[str, Callable[[], Any]]:
-        """A call of each primitive that exists at `level`."""
-        params, backend, scale = self.params, self.backend, self.params.scale
-        number = level * len(MEASURED)
-        ops = {
-            kind: Op(number + i, kind, (), "bench", level, scale, constant_scale=scale)
-            for i, kind in enumerate(MEASURED)
-        }
-
-        def op(kind: str, **changes: Any) -> Op:
-            return Op(**(vars(ops[kind]) | changes))
-
-        value = backend.mod_switch(self.fresh, op("mod_switch"))
-        made: dict[str, Callable[[], Any]] = {
-            "add": lambda: backend.add(value, value, ops["add"]),
-            "add_plain": lambda: backend.add_plain(value, self.vector, ops["add_plain"]),
-            "negate": lambda: backend.negate(value, ops["negate"]),
-            "rotate": lambda: backend.rotate(value, op("rotate", step=1)),
-        }
-        if level > 0:
-            made["mod_switch"] = lambda: backend.mod_switch(
-                value, op("mod_switch", level=level - 1)
-            )
-            square = op("square", scale=scale**2, size=3)
-            product = backend.square(value, square)
-            relin = op("relinearise", scale=scale**2)
-            wide = backend.relinearise(product, relin)
-            down = op("rescale", level=level - 1, scale=scale**2 / params.primes[level])
-            made |= {
-                "multiply_plain": lambda: backend.multiply_plain(
-                    value, self.vector, op("multiply_plain", scale=scale**2)
-                ),
-                "multiply": lambda: backend.multiply(value, value, op("multiply", scale=scale**2)),
-                "square": lambda: backend.square(value, square),
-                "relinearise": lambda: backend.relinearise(product, relin),
-                "rescale": lambda: backend.rescale(wide, down),
-            }
-        return made
-
-
-def _timed(run: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin

@@ -1,4 +1,4 @@
-"""Costs exist for everything a plan does, and the floor adds them up."""
+"""Costs exist for everything a plan does, are measured once, and the floor adds them up."""
 
 from __future__ import annotations
 
@@ -9,22 +9,81 @@ import pytest
 
 from heclstm_lib.evaluation import primitives
 from heclstm_lib.he.params import CkksParameters
+from heclstm_lib.he.plan import KINDS
 
 PARAMS = CkksParameters(poly_degree=8192, levels=2, scale_bits=40, first_bits=50, special_bits=60)
 
 
-def test_every_primitive_is_measured_at_every_level_it_exists(tmp_path: Path) -> None:
-    table = primitives.load_primitives(PARAMS, tmp_path, repeats=1)
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return primitives.measure_primitives(PARAMS, repeats=1)
+
+
+def test_every_primitive_is_measured_at_every_level_it_exists(table: pd.DataFrame) -> None:
     levels = table.groupby("kind")["level"].apply(set)
     assert set(levels.index) == set(primitives.MEASURED)
-    assert levels["rotate"] == {0, 1, 2}
-    assert levels["rescale"] == {1, 2}
-    assert (table.seconds > 0).all()
+    assert set(KINDS) - {"input"} <= set(primitives.MEASURED)
+    assert levels["rotate"] == levels["encode"] == {0, 1, 2}
+    assert levels["rescale"] == levels["weighted_sum"] == {1, 2}
+    assert levels["load"] == {2}
+    assert (table.seconds > 0).all() and not table.duplicated(["kind", "level"]).any()
+
+
+def test_a_weighted_sum_counts_per_argument(table: pd.DataFrame) -> None:
+    cost = table.set_index(["kind", "level"])["seconds"]
+    assert cost[("weighted_sum", 2)] < cost[("rotate", 2)], "200 products are no single one"
+
+
+def test_only_what_is_asked_for_is_measured() -> None:
+    only = {("add", 1), ("load", 2), ("rescale", 0)}  # the last does not exist
+    table = primitives.measure_primitives(PARAMS, repeats=1, only=only)
+    assert set(zip(table.kind, table.level, strict=True)) == {("add", 1), ("load", 2)}
+
+
+def test_cheap_primitives_are_timed_more_often(table: pd.DataFrame) -> None:
+    seconds, runs = primitives._median_seconds(lambda: None, repeats=7)
+    assert (runs, seconds >= 0) == (7, True)
+    ticks = iter([0.0, 10.0] * 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(primitives.time, "perf_counter", lambda: next(ticks))
+        assert primitives._median_seconds(lambda: None, repeats=7) == (10.0, 3)
+    assert (table.runs == 1).all()
 
 
 def test_costs_are_measured_once_per_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame
 ) -> None:
-    first = primitives.load_primitives(PARAMS, tmp_path, repeats=1)
-    monkeypatch.setattr(primitives, "measure_primitives", lambda *_: pytest.fail("measured twice"))
-    pd.testing.assert_frame_equal(first, primitives.load_primitives(PARAMS, tmp_path, repeats=1))
+    calls = []
+
+    def measure(params: CkksParameters, *_: object, **__: object) -> pd.DataFrame:
+        calls.append(params)
+        return table
+
+    monkeypatch.setattr(primitives, "measure_primitives", measure)
+    first = primitives.load_primitives(PARAMS, tmp_path)
+    pd.testing.assert_frame_equal(first, primitives.load_primitives(PARAMS, tmp_path))
+    assert len(calls) == 1
+    primitives.load_primitives(PARAMS, tmp_path, refresh=True)
+    assert len(calls) == 2
+    assert set(first.columns) >= {"kind", "level", "seconds", "cpu", "tenseal", "poly_degree"}
+    monkeypatch.setattr(primitives, "cpu_model", lambda: "another processor")
+    primitives.load_primitives(PARAMS, tmp_path)
+    assert len(calls) == 3 and len(primitives.measured_tables(tmp_path)) == len(table)
+    assert primitives.measured_tables(tmp_path / "none").empty
+
+
+class FakePlan:
+    """Three rotations at level 2 and two inputs."""
+
+    def work(self) -> dict[tuple[str, int], float]:
+        return {("input", 2): 2.0, ("rotate", 2): 2.0, ("rotate", 1): 1.0}
+
+
+def test_the_floor_adds_up_work_times_cost() -> None:
+    costs = pd.DataFrame(
+        [("load", 2, 5.0), ("rotate", 2, 3.0), ("rotate", 1, 2.0)],
+        columns=["kind", "level", "seconds"],
+    )
+    floor = primitives.floor_table(FakePlan(), costs).set_index("kind")  # type: ignore[arg-type]
+    assert floor.loc["rotate"].to_list() == [3.0, 8.0]
+    assert floor.loc["load"].to_list() == [2.0, 10.0]

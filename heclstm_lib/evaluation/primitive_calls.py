@@ -1,0 +1,118 @@
+"""The calls whose time is a primitive's cost: the backend's own, on one ciphertext per level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from heclstm_lib.he.keys import SecretKeys
+from heclstm_lib.he.memory import coefficients, make_ciphertext
+from heclstm_lib.he.params import CkksParameters
+from heclstm_lib.he.plan import KINDS, Op
+from heclstm_lib.he.seal import SealBackend, from_bytes, load_context
+
+DROP_A_PRIME = ("multiply_plain", "weighted_sum", "multiply", "square", "relinearise", "rescale")
+MEASURED: dict[str, int | None] = {
+    **{kind: int(kind in (*DROP_A_PRIME, "mod_switch")) for kind in KINDS if kind != "input"},
+    **{"encode": 0, "transfer": 0, "load": None},
+}
+"""Primitive -> the lowest level it is measured at; None: at the top level only."""
+
+SUM_ARGUMENTS, SUM_ROWS = 25, 8
+"""Shape of the weighted sums timed: the taps of a 5x5 convolution into 8 channels."""
+
+Call = tuple[Callable[[], Any], int]
+"""A call, and how many units of its primitive it does."""
+
+
+class PrimitiveCalls:
+    """Keys and one fresh ciphertext; `calls` makes what is timed at a level."""
+
+    def __init__(self, params: CkksParameters) -> None:
+        self.params, self.context = params, load_context(params)
+        keys = SecretKeys(params)
+        _, relin, galois = keys.evaluation_keys((1,))
+        self.vector = np.random.default_rng(0).normal(size=params.slots)
+        self.bytes = keys.encrypt(self.vector)
+        self.fresh = self._load()
+        self.backend = SealBackend(
+            self.context,
+            from_bytes("RelinKeys", relin, self.context),
+            {1: from_bytes("GaloisKeys", galois, self.context)},
+        )
+
+    def _load(self) -> Any:
+        return from_bytes("Ciphertext", self.bytes, self.context)
+
+    def _op(self, kind: str, level: int, **changes: Any) -> Op:
+        """An operation at the working scale, with a `constant` that is only its own."""
+        scale = self.params.scale
+        place = list(MEASURED).index(kind) + level * len(MEASURED)
+        values: dict[str, Any] = {"scale": scale, "constant": place, "constant_scale": scale}
+        return Op(place, kind, (), "bench", level, **(values | changes))
+
+    def calls(self, level: int) -> dict[str, Call]:
+        """A call of each primitive that exists at `level`, with the units it does."""
+        value = self.backend.mod_switch(self.fresh, self._op("mod_switch", level))
+        calls = self._moves(value, level) | self._sums(value, level)
+        if level > 0:
+            calls |= self._plain_products(value, level) | self._products(value, level)
+        if level == self.params.levels:
+            calls["load"] = self._load
+        units = {"weighted_sum": SUM_ARGUMENTS * SUM_ROWS}
+        return {kind: (call, units.get(kind, 1)) for kind, call in calls.items()}
+
+    def _moves(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
+        """What turns bytes and numbers into SEAL's objects."""
+        context, scale = self.context, self.params.scale
+        target = make_ciphertext(context, level, 2, scale, like=value)
+
+        def transfer() -> None:
+            data = coefficients(value).tobytes()
+            words = np.frombuffer(data, dtype=np.uint64)
+            coefficients(target)[...] = words.reshape(2, level + 1, -1)
+
+        return {
+            "encode": lambda: context.encode(self.vector, level, scale),
+            "transfer": transfer,
+        }
+
+    def _sums(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
+        backend, op = self.backend, self._op
+        return {
+            "add": lambda: backend.add(value, value, op("add", level)),
+            "add_plain": lambda: backend.add_plain(value, self.vector, op("add_plain", level)),
+            "negate": lambda: backend.negate(value, op("negate", level)),
+            "rotate": lambda: backend.rotate(value, op("rotate", level, step=1)),
+        }
+
+    def _plain_products(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
+        backend, square = self.backend, self.params.scale**2
+        product = self._op("multiply_plain", level, scale=square)
+        down = self._op("mod_switch", level - 1)
+        values = [backend.add(value, value, self._op("add", level)) for _ in range(SUM_ARGUMENTS)]
+        weights = np.random.default_rng(0).normal(size=(SUM_ROWS, SUM_ARGUMENTS))
+        sums = [self._op("weighted_sum", level, scale=square) for _ in weights]
+        return {
+            "multiply_plain": lambda: backend.multiply_plain(value, self.vector, product),
+            "weighted_sum": lambda: backend.weighted_sums(values, weights, sums),
+            "mod_switch": lambda: backend.mod_switch(value, down),
+        }
+
+    def _products(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
+        backend, square = self.backend, self.params.scale**2
+        squared, multiplied = (
+            self._op(kind, level, scale=square, size=3) for kind in ("square", "multiply")
+        )
+        relin = self._op("relinearise", level, scale=square)
+        down = self._op("rescale", level - 1, scale=square / self.params.primes[level])
+        product = backend.square(value, squared)
+        wide = backend.relinearise(product, relin)
+        return {
+            "multiply": lambda: backend.multiply(value, value, multiplied),
+            "square": lambda: backend.square(value, squared),
+            "relinearise": lambda: backend.relinearise(product, relin),
+            "rescale": lambda: backend.rescale(wide, down),
+        }
