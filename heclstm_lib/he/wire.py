@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -80,6 +81,13 @@ def read_count(header: dict[str, Any], path: Path, most: int) -> int:
 
 def iter_chunks(path: Path) -> Iterator[bytes]:
     """Yield the chunks of a message whose header was read before."""
+    for place in locate_chunks(path):
+        yield read_chunk(path, place)
+
+
+def locate_chunks(path: Path) -> list[tuple[int, int]]:
+    """Offset and length of every chunk of a message whose header was read before."""
+    places = []
     with path.open("rb") as file:
         count = _parse_header(file, path)["chunks"]
         end = path.stat().st_size - DIGEST_BYTES
@@ -89,9 +97,19 @@ def iter_chunks(path: Path) -> Iterator[bytes]:
                 raise WireError(
                     f"{path.name}: chunk {number} claims {length} bytes, the file ends before."
                 )
-            yield _exactly(file, length, path)
+            places.append((file.tell(), length))
+            file.seek(length, os.SEEK_CUR)
         if file.tell() != end:
             raise WireError(f"{path.name}: {end - file.tell()} bytes follow the last chunk.")
+    return places
+
+
+def read_chunk(path: Path, place: tuple[int, int]) -> bytes:
+    """The chunk at a place that `locate_chunks` gave."""
+    offset, length = place
+    with path.open("rb") as file:
+        file.seek(offset)
+        return _exactly(file, length, path)
 
 
 def _check_magic(file: BinaryIO, path: Path) -> None:

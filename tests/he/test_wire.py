@@ -13,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heclstm_lib.errors import WireError
-from heclstm_lib.he.wire import MAGIC, iter_chunks, read_count, read_header, write_message
+from heclstm_lib.he.wire import (
+    MAGIC,
+    iter_chunks,
+    locate_chunks,
+    read_chunk,
+    read_count,
+    read_header,
+    write_message,
+)
 
 HEADER = {"kind": "request", "plan": "abc", "chunks": 2, "sequences": 3}
 CHUNKS = [b"first chunk", b""]
@@ -43,6 +51,14 @@ def framed(header: bytes, *chunks: bytes) -> bytes:
 def test_round_trip(path: Path) -> None:
     assert read(path) == (HEADER, CHUNKS)
     assert [item.name for item in path.parent.iterdir()] == ["message"]
+
+
+def test_one_chunk_is_read_without_the_others(path: Path) -> None:
+    assert [read_chunk(path, place) for place in locate_chunks(path)] == CHUNKS
+    offset, length = locate_chunks(path)[0]
+    assert path.read_bytes()[offset : offset + length] == CHUNKS[0]
+    with pytest.raises(WireError, match="ends early"):
+        read_chunk(path, (offset, path.stat().st_size))
 
 
 @pytest.mark.parametrize(
