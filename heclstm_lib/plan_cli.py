@@ -87,6 +87,6 @@ def plan_text(plan: Plan) -> str:
         f"{'within both' if security['secure'] else 'EXCEEDED'}",
         f"rotations       {len(plan.rotations)} Galois keys: {list(plan.rotations)}",
         f"evaluation keys {plan.key_bytes() / 1e9:.2f} GB in memory",
-        f"upload          {plan.inputs.taps} ciphertexts, {plan.upload_bytes() / 1e6:.0f} MB",
+        f"upload          {plan.inputs.count} ciphertexts, {plan.upload_bytes() / 1e6:.0f} MB",
     ]
     return "\n".join(lines)

@@ -33,11 +33,11 @@ def plot_operations(plan: Plan) -> Figure:
     """Operations per level, by kind: where a rotation or product is expensive or cheap."""
     figure, axes = make_axes(size=(9, 3))
     axis = axes[0, 0]
-    counts, levels = plan.counts(), np.arange(plan.params.levels + 1)
+    counts, levels = plan.work(), np.arange(plan.params.levels + 1)
     bottom = np.zeros(len(levels), dtype=np.float64)
     kinds = ("multiply_plain", "rotate", "relinearise", "rescale", "add")
     for kind, colour in zip(kinds, SERIES, strict=False):
-        height = np.array([counts[(kind, int(level))] for level in levels], dtype=np.float64)
+        height = np.array([counts.get((kind, int(level)), 0) for level in levels], dtype=np.float64)
         axis.bar(levels, height, bottom=bottom, color=colour, label=kind)
         bottom += height
     axis.set_xlabel("level at which the operation works")

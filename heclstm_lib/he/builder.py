@@ -26,6 +26,8 @@ class Builder:
         self.layout = layout
         self.ops: list[Op] = []
         self.constants: list[Vector] = []
+        self.patterns: list[tuple[int, ...]] = []
+        self._inputs: dict[tuple[int, ...], Op] = {}
         self._constant_ids: dict[bytes, int] = {}
         self._layer = ""
 
@@ -51,15 +53,20 @@ class Builder:
         return op
 
     def _constant(self, vector: Vector) -> int:
-        key = hashlib.sha256(np.ascontiguousarray(vector).tobytes()).digest()
+        shape, data = repr(vector.shape).encode(), np.ascontiguousarray(vector).tobytes()
+        key = hashlib.sha256(shape + data).digest()
         if key not in self._constant_ids:
             self._constant_ids[key] = len(self.constants)
             self.constants.append(vector)
         return self._constant_ids[key]
 
-    def input(self) -> Op:
-        """A fresh ciphertext at the top level and the working scale."""
-        return self._append("input", (), self.params.levels, self.params.scale)
+    def input(self, pattern: Iterable[int] = (-1,)) -> Op:
+        """The fresh ciphertext whose feature axis holds the frame's values of this pattern [P]."""
+        key = tuple(int(index) for index in pattern)
+        if key not in self._inputs:
+            self._inputs[key] = self._append("input", (), self.params.levels, self.params.scale)
+            self.patterns.append(key)
+        return self._inputs[key]
 
     def rotate(self, value: Op, step: int, times: int = 1) -> Op:
         """Rotate left by `step` slots, `times` times (one Galois key serves them all)."""
@@ -80,19 +87,19 @@ class Builder:
             raise PlanError(f"layer '{self._layer}': nothing to sum; all its weights are zero.")
         return total
 
-    def giant_steps(self, steps: Sequence[Sequence[tuple[Op, Vector]]], step: int) -> Op:
-        """Sum over g of the products of steps[g], rotated by g * step: last first (Horner).
+    def horner(self, terms: Sequence[Sequence[Op]], step: int) -> Op:
+        """Sum over g of the values terms[g], rotated by g * step: last first.
 
-        The vectors must already be rolled back by g * step. Raises PlanError when all vanish.
+        Raises PlanError when there is no value at all.
         """
         total: list[Op] = []
-        for pairs in reversed(steps):
-            terms = [self.rotate(value, step) for value in total] + self.products(pairs)
-            total = [self.sum(terms)] if terms else []
+        for values in reversed(terms):
+            moved = [*(self.rotate(value, step) for value in total), *values]
+            total = [self.sum(moved)] if moved else []
         return self.sum(total)
 
     def add_plain(self, value: Op, vector: Vector) -> Op:
-        """Add a plaintext vector [S] at the value's own scale."""
+        """Add a constant [P, 1 or T] at the value's own scale."""
         if not np.any(vector):
             return value
         constant = self._constant(vector)
@@ -106,7 +113,7 @@ class Builder:
         return self._append("negate", (value,), value.level, value.scale)
 
     def multiply_plain(self, value: Op, vector: Vector, scale: float | None = None) -> Op:
-        """Multiply by a plaintext [S]; after one rescale the scale is `scale` (the working one)."""
+        """Multiply by a constant [P, 1 or T]; one rescale leads to `scale` (the working one)."""
         target = self.params.scale if scale is None else scale
         return self._append(
             "multiply_plain", (value,), value.level, target * self.params.primes[value.level],
@@ -118,8 +125,32 @@ class Builder:
         return [
             self.multiply_plain(value, vector)
             for value, vector in pairs
-            if not encodes_to_zero(vector, self._plain_scale(value, self.params.scale))
+            if not self._vanishes(vector, self._plain_scale(value, self.params.scale))
         ]
+
+    def _vanishes(self, vector: Vector, scale: float) -> bool:
+        if not np.any(vector):
+            return True
+        if scale * np.sqrt(np.mean(vector**2)) >= np.sqrt(self.layout.slots):
+            return False
+        return encodes_to_zero(self.layout.expand(vector), scale)
+
+    def weighted_sums(self, values: Sequence[Op], matrix: Vector) -> list[Op | None]:
+        """Sums of values [n] (alike in level, scale and size) by scalars [O, n], unrescaled.
+
+        None for a row whose integer weights are all zero. The scale is as after multiply_plain.
+        """
+        value, target = values[0], self.params.scale
+        scale = self._plain_scale(value, target)
+        return [
+            self._append(
+                "weighted_sum", values, value.level, target * self.params.primes[value.level],
+                constant=self._constant(row), constant_scale=scale,
+            )
+            if np.abs(row).max() * scale >= 0.5
+            else None
+            for row in matrix
+        ]  # fmt: skip
 
     def _plain_scale(self, value: Op, target: float) -> float:
         """Scale of a plaintext whose product with `value` is at `target` after one rescale."""
@@ -129,16 +160,23 @@ class Builder:
         """Product of two values at one level, still of size 3 and unrescaled."""
         return self._append("multiply", (left, right), left.level, left.scale * right.scale, size=3)
 
+    def raw_square(self, value: Op) -> Op:
+        """Square of a value, still of size 3 and unrescaled."""
+        return self._append("square", (value,), value.level, value.scale**2, size=3)
+
     def square(self, value: Op) -> Op:
         """Square of a value, relinearised and rescaled."""
-        product = self._append("square", (value,), value.level, value.scale**2, size=3)
-        return self.reduce(product)
+        return self.reduce(self.raw_square(value))
+
+    def relinearise(self, value: Op) -> Op:
+        """Back to size 2; a value of size 2 as it is."""
+        if value.size == 2:
+            return value
+        return self._append("relinearise", (value,), value.level, value.scale, size=2)
 
     def reduce(self, product: Op) -> Op:
         """Relinearise a product of size 3 and rescale it."""
-        return self.rescale(
-            self._append("relinearise", (product,), product.level, product.scale, size=2)
-        )
+        return self.rescale(self.relinearise(product))
 
     def rescale(self, value: Op) -> Op:
         """Divide by the level's last prime and drop it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from heclstm_lib.he.backend import execute
-from heclstm_lib.he.layout_io import decode_scores, encode_taps
+from heclstm_lib.he.layout_io import decode_outputs, encode_inputs
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Op, Plan
 
@@ -26,6 +28,11 @@ class ClearBackend:
 
     multiply_plain = multiply
 
+    def weighted_sums(
+        self, values: Sequence[Vector], matrix: Vector, _ops: Sequence[Op]
+    ) -> list[Vector]:
+        return list(matrix @ np.array(values))
+
     def square(self, value: Vector, _op: Op) -> Vector:
         return value * value
 
@@ -40,19 +47,19 @@ class ClearBackend:
 
 
 def evaluate_clear(plan: Plan, frames: Vector) -> Vector:
-    """Scores [n] of normalised frames [n, T, C, H, W], n at most the plan's sequences."""
-    taps = list(encode_taps(plan.signature, frames))
-    result = execute(plan, ClearBackend(), taps.__getitem__)
-    return decode_scores(plan.layout, result, len(frames))
+    """Outputs [n, K] of normalised frames [n, T, *shape], n at most the plan's sequences."""
+    inputs = list(encode_inputs(plan, frames))
+    results = execute(plan, ClearBackend(), inputs.__getitem__)
+    return decode_outputs(plan, results, len(frames))
 
 
 def layer_ranges(plan: Plan, frames: Vector) -> dict[str, float]:
     """Largest absolute slot value in each layer, for a batch of normalised frames."""
-    taps = list(encode_taps(plan.signature, frames))
+    inputs = list(encode_inputs(plan, frames))
     ranges: dict[str, float] = {}
 
     def record(op: Op, value: Vector) -> None:
         ranges[op.layer] = max(ranges.get(op.layer, 0.0), float(np.abs(value).max()))
 
-    execute(plan, ClearBackend(), taps.__getitem__, record)
+    execute(plan, ClearBackend(), inputs.__getitem__, record)
     return ranges

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from heclstm_lib.he.keys import SecretKeys
-from heclstm_lib.he.layout_io import decode_scores, encode_taps
+from heclstm_lib.he.layout_io import decode_outputs, encode_inputs
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Signature
 from heclstm_lib.he.seal import TENSEAL_VERSION, from_bytes, load_context
@@ -30,18 +30,26 @@ class Client:
 
     def encrypt_batch(self, frames: Vector, path: Path) -> int:
         """Encrypt normalised frames [n, T, C, H, W] into a request file; size in bytes."""
-        header = self._header("request", self.signature.inputs.taps) | {"sequences": len(frames)}
-        taps = encode_taps(self.signature, frames)
-        return write_message(path, header, (self._keys.encrypt(tap) for tap in taps))
+        header = self._header("request", self.signature.inputs.count)
+        header |= {"sequences": len(frames)}
+        inputs = encode_inputs(self.signature, frames)
+        return write_message(path, header, (self._keys.encrypt(slots) for slots in inputs))
+
+    def decrypt_outputs(self, path: Path) -> Vector:
+        """Outputs [n, K] from a response file. A CKKS decryption must not leave its key holder."""
+        signature = self.signature
+        header = read_header(path, "response", signature.digest, len(signature.outputs.places))
+        count = read_count(header, path, signature.layout.sequences)
+        context = load_context(signature.params)
+        results = [
+            self._keys.decrypt(from_bytes("Ciphertext", data, context))
+            for data in iter_chunks(path)
+        ]
+        return decode_outputs(signature, results, count)
 
     def decrypt_scores(self, path: Path) -> Vector:
-        """Scores [n] from a response file. A CKKS decryption must not leave its key holder."""
-        layout = self.signature.layout
-        header = read_header(path, "response", self.signature.digest, chunks=1)
-        count = read_count(header, path, layout.sequences)
-        data = next(iter_chunks(path))
-        ciphertext = from_bytes("Ciphertext", data, load_context(self.signature.params))
-        return decode_scores(layout, self._keys.decrypt(ciphertext), count)
+        """Scores [n] from the response of a plan with one output a sequence."""
+        return self.decrypt_outputs(path)[:, 0]
 
     def _header(self, kind: str, chunks: int) -> dict[str, object]:
         return {

@@ -2,84 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from heclstm_lib.errors import DepthBudgetExceeded
+from heclstm_lib.errors import PlanError
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.lstm import LstmCompiler
-from heclstm_lib.he.packing import (
-    Layout,
-    Vector,
-    baby_steps,
-    matrix_diagonals,
-    offset_copies,
-    power_of_two,
-)
-from heclstm_lib.he.params import CkksParameters, bit_budget
-from heclstm_lib.he.plan import InputSpec, Op, Plan, check_plan
+from heclstm_lib.he.check import check_plan
+from heclstm_lib.he.convolution import Convolution
+from heclstm_lib.he.linear import Products, Tensor, pad_rows
+from heclstm_lib.he.lstm import LstmCompiler, padded_hidden
+from heclstm_lib.he.packing import Layout, Vector, power_of_two
+from heclstm_lib.he.params import CkksParameters
+from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
 from heclstm_lib.models.folded import FoldedNetwork
 
-SCALE_BITS = range(26, 41)
-"""Working scales tried: below 26 bits rescaling leaves too little precision, and primes are few."""
 
-LARGEST_PRIME_BITS = 60
-"""SEAL's limit on the bits of one prime."""
-
-
-def network_depth(network: FoldedNetwork) -> int:
-    """Levels a network needs: 2 a block, 2 to reach the gates, the LSTM steps, 1 for the score.
-
-    A step costs the product with h (1, not in the first step), the gates (degree - 1), the cell
-    (1) and the output (1).
-    """
-    depth = 2 * (1 + len(network.dense)) + 1
-    if network.hidden:
-        step = (network.gate_degree - 1) + 2
-        depth += 2 + step + (network.frames - 1) * (step + 1)
-    return depth
-
-
-def choose_parameters(
-    network: FoldedNetwork,
-    poly_degree: int,
-    scale_bits: int | None = None,
-    first_bits: int | None = None,
-    special_bits: int | None = None,
-) -> CkksParameters:
-    """The chain of exactly the network's depth; without `scale_bits` the largest secure scale.
-
-    The first prime leaves 10 bits above the scale for the score, the special prime 12 and what
-    is to spare: key switching divides its noise by it. Raises DepthBudgetExceeded when even the
-    smallest scale does not fit 128-bit security, SecurityError for a degree outside the tables.
-    """
-    levels = network_depth(network)
-    budget = bit_budget(poly_degree)
-    for bits in reversed(SCALE_BITS) if scale_bits is None else [scale_bits]:
-        params = CkksParameters(
-            poly_degree, levels, bits, first_bits or bits + 10, special_bits or bits + 12
-        )
-        spare = budget - params.total_bits
-        if spare >= 0:
-            widest = special_bits or min(params.special_bits + spare, LARGEST_PRIME_BITS)
-            return replace(params, special_bits=widest)
-    raise DepthBudgetExceeded(
-        f"the network needs {levels} levels: {params.total_bits} bits at {params.scale_bits} a "
-        f"level, but N={poly_degree} allows {budget} at 128-bit security. "
-        "Use a larger N, fewer frames, quadratic gates or a smaller scale_bits."
-    )
-
-
-def plan_network(network: FoldedNetwork, params: CkksParameters, sequences: int) -> Plan:
+def plan_network(
+    network: FoldedNetwork, params: CkksParameters, sequences: int, packed: bool = True
+) -> Plan:
     """Plan the encrypted evaluation of up to `sequences` sequences (a power of two) at once.
 
-    Needs no key. Raises PlanError and its kinds when the network does not fit.
+    `packed` computes the four gates' inputs as blocks of one ciphertext and unpacks them, one
+    level deeper but with fewer rotations; without it each gate has its own product. Needs no key.
+    Raises PlanError and its kinds when the network does not fit.
     """
     layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
-    compiler = _Compiler(network, Builder(params, layout))
-    plan = compiler.plan()
+    plan = _Compiler(network, Builder(params, layout), packed).plan()
     check_plan(plan)
     return plan
 
@@ -87,132 +37,161 @@ def plan_network(network: FoldedNetwork, params: CkksParameters, sequences: int)
 class _Compiler:
     """Walks the network front to back, appending to one builder."""
 
-    def __init__(self, network: FoldedNetwork, builder: Builder) -> None:
-        self.network = network
-        self.builder = builder
+    def __init__(self, network: FoldedNetwork, builder: Builder, packed: bool) -> None:
+        self.network, self.builder, self.packed = network, builder, packed
         self.layout = builder.layout
-        channels_out, channels, size, _ = network.conv_weight.shape
-        grid = (network.image_size - size) // network.stride + 1
-        self.positions = grid * grid
-        rows = power_of_two(network.dense[0][0].shape[0]) if network.dense else self.gate_rows
-        self.content = offset_copies(channels_out * self.positions, self.layout.features, rows or 1)
-        self.inputs = InputSpec(
-            network.frames, channels, network.image_size, size, network.stride,
-            tuple(self.content.tolist()),
+        self.scalar = self.layout.features == 1
+        self.spatial: list[Op] = []
+
+    def plan(self) -> Plan:
+        network, builder = self.network, self.builder
+        rows = self.rows(len(network.dense[0][0])) if network.dense else self.gate_rows
+        convolution = Convolution(
+            builder, network.conv_weight, network.conv_bias, network.image_size, network.stride,
+            rows or 1,
         )  # fmt: skip
+        count, chunks = convolution.ciphertexts, convolution.chunks()
+        for number, (matrix, bias) in enumerate(network.dense, start=1):
+            block = self.dense(number, chunks, count, matrix, bias)
+            count, chunks = len(block.values), iter([block])
+        hidden = self.recurrence(chunks, count)
+        with builder.layer("voting"):
+            result = self.score(hidden)
+        channels = network.conv_weight.shape[1]
+        shape = (channels, network.image_size, network.image_size)
+        return Plan(
+            builder.params, self.layout,
+            InputSpec(network.frames, shape, tuple(builder.patterns)), OutputSpec(((0,),)),
+            tuple(builder.ops), tuple(builder.constants), (result.index,),
+        )  # fmt: skip
+
+    def rows(self, count: int) -> int:
+        """Rows of a matrix as it is laid out: a power of two unless features stand alone."""
+        return count if self.scalar else power_of_two(count)
 
     @property
     def gate_rows(self) -> int:
-        """Rows of the packed gates, 4 H with H padded to a power of two."""
-        return 4 * power_of_two(self.network.hidden) if self.network.hidden else 0
-
-    def plan(self) -> Plan:
-        values, content = self.convolution(), self.content
-        for number, (matrix, bias) in enumerate(self.network.dense, start=1):
-            with self.builder.layer(f"blocks.{number}.conv"):
-                values, content = self.dense(values, content, matrix, bias)
-            with self.builder.layer(f"blocks.{number}.activation"):
-                values = self.builder.square(values)
-        hidden: list[Op] = []
-        if self.network.hidden:
-            with self.builder.layer("lstm.input"):
-                packed = self.gate_arguments(values, content)
-            hidden = LstmCompiler(self.network, self.builder).steps(packed)
-        with self.builder.layer("voting"):
-            output = self.score(values, content, hidden)
-        builder = self.builder
-        return Plan(
-            builder.params, self.layout, self.inputs, tuple(builder.ops),
-            tuple(builder.constants), output.index,
-        )  # fmt: skip
-
-    def per_channel(self, values: Vector) -> Vector:
-        """Values [O] at every place of the convolution's layout, 0 where it is empty."""
-        channel = np.maximum(self.content, 0) // self.positions
-        return self.layout.spread(np.where(self.content >= 0, values[channel], 0.0))
-
-    def convolution(self) -> Op:
-        """The client's taps make the convolution a weighted sum of ciphertexts: no rotation."""
-        taps = self.network.conv_weight.reshape(len(self.network.conv_weight), -1).T
-        with self.builder.layer("blocks.0.conv"):
-            total: list[Op] = []
-            for tap in taps:
-                term = self.builder.products([(self.builder.input(), self.per_channel(tap))])
-                total = [self.builder.sum(total + term)] if total or term else []
-            value = self.builder.rescale(self.builder.sum(total))
-            value = self.builder.add_plain(value, self.per_channel(self.network.conv_bias))
-        with self.builder.layer("blocks.0.activation"):
-            return self.builder.square(value)
-
-    def matvec(self, value: Op, content: NDArray[np.int64], matrix: Vector) -> Op:
-        """matrix [rows, V] times the features; the result has period rows on the feature axis."""
-        unit, rows = self.layout.lanes, len(matrix)
-        diagonals = matrix_diagonals(matrix, content)
-        babies = baby_steps(max(diagonals, default=0) + 1)
-        rotated = [value]
-        while len(rotated) < babies:
-            rotated.append(self.builder.rotate(rotated[-1], unit))
-        steps = [
-            [
-                (rotated[k - first], np.roll(self.layout.spread(diagonals[k]), first * unit))
-                for k in range(first, first + babies)
-                if k in diagonals
-            ]
-            for first in range(0, max(diagonals, default=0) + 1, babies)
-        ]
-        result = self.builder.rescale(self.builder.giant_steps(steps, babies * unit))
-        return self.builder.fold(result, len(content) * unit, rows * unit)
+        """Rows of the first matrix after the features: all gates packed, or one gate."""
+        hidden = padded_hidden(self.network, self.scalar)
+        return hidden * (4 if self.packed else 1)
 
     def dense(
-        self, value: Op, content: NDArray[np.int64], matrix: Vector, bias: Vector
-    ) -> tuple[Op, NDArray[np.int64]]:
-        """A further block: matrix, bias; the new content is simply periodic."""
-        rows = power_of_two(len(matrix))
-        value = self.matvec(value, content, _pad_rows(matrix, rows))
-        value = self.builder.add_plain(value, self.layout.spread(_pad_rows(bias, rows)))
-        place = np.arange(max(rows, self.gate_rows))
-        return value, np.where(place % rows < len(matrix), place % rows, -1)
+        self, number: int, chunks: Iterator[Tensor], count: int, matrix: Vector, bias: Vector
+    ) -> Tensor:
+        """A further block: matrix, bias, square."""
+        builder, rows = self.builder, self.rows(len(matrix))
+        with builder.layer(f"blocks.{number}.conv"):
+            products = Products(builder, [pad_rows(matrix, rows)], count)
+            for chunk in chunks:
+                products.feed(chunk)
+            [values] = products.finish()
+            width = min(rows, self.layout.features)
+            biases = pad_rows(bias, rows).reshape(-1, width)
+            places = np.arange(rows).reshape(-1, width)
+            arguments = [
+                builder.add_plain(builder.sum([value] if value else []), self.layout.spread(part))
+                for value, part in zip(values, biases, strict=True)
+            ]
+        with builder.layer(f"blocks.{number}.activation"):
+            squares = tuple(self.square(value) for value in arguments)
+        return Tensor(squares, tuple(np.where(places < len(matrix), places, -1)))
 
-    def gate_arguments(self, value: Op, content: NDArray[np.int64]) -> Op:
-        """All four gates' input products in one ciphertext, blocks i, f, g, o of H places."""
-        blocks = [_pad_rows(gate, self.gate_rows // 4) for gate in self.network.gate_input]
-        return self.matvec(value, content, np.concatenate(blocks))
-
-    def score(self, values: Op, content: NDArray[np.int64], hidden: list[Op]) -> Op:
-        """Weighted unit, frame score and votes: one product each, then a fold over the slots."""
-        _, first = np.unique(content, return_index=True)
-        chosen = np.zeros(self.layout.features, dtype=bool)
-        chosen[first] = True
-        places = np.resize(content, self.layout.features)
-        chosen &= places >= 0
-        spatial = np.zeros(self.layout.slots)
-        for t, row in enumerate(self.network.spatial):
-            spatial += self.layout.spread(np.where(chosen, row[places], 0.0), frame=t)
-        level = hidden[-1].level if hidden else values.level
-        pairs = [(values, spatial)]
-        for t, (state, row) in enumerate(zip(hidden, self.network.temporal, strict=False)):
-            once = np.zeros(self.layout.features)
-            once[: len(row)] = row
-            pairs.append((state, self.layout.spread(once, frame=t)))
+    def square(self, value: Op) -> Op:
+        """A squared feature; where no rotation follows, the sums after it are relinearised."""
         builder = self.builder
-        total = builder.sum(
-            builder.products((builder.lower(value, level), weights) for value, weights in pairs)
-        )
-        score = builder.fold(builder.rescale(total), self.layout.slots, self.layout.lanes)
-        score = self.sum_frames(score)
-        return builder.add_plain(score, np.full(self.layout.slots, self.network.bias))
+        return builder.rescale(builder.raw_square(value)) if self.scalar else builder.square(value)
+
+    def recurrence(self, chunks: Iterator[Tensor], count: int) -> list[Tensor]:
+        """Hidden states of all frames; the frames' spatial scores are kept on the way."""
+        network, builder = self.network, self.builder
+        compiler = LstmCompiler(network, builder) if network.hidden else None
+        products = Products(builder, self.gate_matrices(), count)
+        spatial: list[Op] = []
+        for chunk in chunks:
+            if compiler is not None:
+                with builder.layer("lstm.input"):
+                    products.feed(chunk)
+            if not (self.scalar and network.hidden):
+                with builder.layer("weighted_unit"):
+                    terms = [*spatial, *builder.products(self.spatial_products(chunk))]
+                    spatial = [builder.sum(terms)] if terms else []
+        with builder.layer("weighted_unit"):
+            self.spatial = [builder.relinearise(builder.rescale(value)) for value in spatial]
+        if compiler is None:
+            return []
+        with builder.layer("lstm.input"):
+            results = products.finish()
+            gates = [[builder.sum([v] if v else []) for v in parts] for parts in results[:4]]
+        if self.scalar:
+            with builder.layer("weighted_unit"):
+                self.spatial = self.frame_scores(results[4])
+        if self.packed and not self.scalar:
+            with builder.layer("lstm.unpack"):
+                gates = compiler.unpack(gates[0][0])
+        return compiler.steps(gates)
+
+    def gate_matrices(self) -> list[Vector]:
+        """The matrices from the features: gates, packed or apart; for scalars also the scores."""
+        network, hidden = self.network, padded_hidden(self.network, self.scalar)
+        gates = [pad_rows(gate, hidden) for gate in network.gate_input]
+        if self.scalar:
+            return [*gates, network.spatial]
+        if self.packed and 4 * hidden > self.layout.features:
+            raise PlanError(
+                f"packing: {4 * hidden} rows (four gates of the padded hidden size) do not fit a "
+                f"feature axis of {self.layout.features}. Encrypt fewer sequences together, or "
+                "plan the gates apart."
+            )
+        return [np.concatenate(gates)] if self.packed else gates
+
+    def spatial_products(self, chunk: Tensor) -> Iterator[tuple[Op, Vector]]:
+        """Each feature once, times its weight in each frame's score."""
+        frames = np.zeros((self.layout.frames, self.network.spatial.shape[1]))
+        frames[: self.network.frames] = self.network.spatial
+        for value, content in zip(chunk.values, chunk.contents, strict=True):
+            places = np.resize(content, self.layout.features)
+            _, first = np.unique(places, return_index=True)
+            chosen = np.zeros(len(places), dtype=bool)
+            chosen[first] = True
+            yield value, (frames[:, places] * (chosen & (places >= 0))).T
+
+    def frame_scores(self, rows: list[Op | None]) -> list[Op]:
+        """The spatial score of frame t taken from row t and the lanes of frame t."""
+        products = [
+            self.builder.multiply_plain(value, self.layout.spread(np.ones(1), frame=t))
+            for t, value in enumerate(rows)
+            if value is not None
+        ]
+        return [self.builder.rescale(self.builder.sum(products))] if products else []
+
+    def score(self, hidden: list[Tensor]) -> Op:
+        """Weighted unit, frame score and votes: a product a state, then folds over the slots."""
+        builder = self.builder
+        terms = list(self.spatial)
+        level = hidden[-1].values[0].level if hidden else self.spatial[0].level
+        pairs = [
+            (builder.lower(value, level), self.once(row, content, t))
+            for t, (state, row) in enumerate(zip(hidden, self.network.temporal, strict=False))
+            for value, content in zip(state.values, state.contents, strict=True)
+        ]
+        products = builder.products(pairs)
+        if products:
+            temporal = builder.rescale(builder.sum(products))
+            terms = [temporal, *(builder.lower(value, temporal.level) for value in terms)]
+        score = builder.fold(builder.sum(terms), self.layout.slots, self.layout.lanes)
+        return builder.add_plain(self.sum_frames(score), np.full((1, 1), self.network.bias))
+
+    def once(self, row: Vector, content: np.ndarray, frame: int) -> Vector:
+        """Weights of a state, at one copy of each place and the lanes of one frame."""
+        weights = np.zeros(self.layout.features)
+        weights[: len(content)] = np.where(content >= 0, row[np.maximum(content, 0)], 0.0)
+        return self.layout.spread(weights, frame)
 
     def sum_frames(self, score: Op) -> Op:
         """Sum over frames by rotations of one frame back, the key that the LSTM uses already."""
-        width = 1
-        while width < self.layout.frames:
+        for width in itertools.takewhile(
+            lambda width: width < self.layout.frames, (1 << bit for bit in itertools.count())
+        ):
             back = self.builder.rotate(score, -self.layout.sequences, times=width)
             score = self.builder.add(score, back)
-            width *= 2
         return score
-
-
-def _pad_rows(matrix: Vector, rows: int) -> Vector:
-    padded = np.zeros((rows, *matrix.shape[1:]))
-    padded[: len(matrix)] = matrix
-    return padded

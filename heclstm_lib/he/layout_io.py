@@ -2,55 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from heclstm_lib.errors import DataError
-from heclstm_lib.he.packing import Layout, Vector
-from heclstm_lib.he.plan import Signature
+from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.plan import Plan, Signature
 
 
-def encode_taps(signature: Signature, frames: Vector) -> Iterator[Vector]:
-    """Yield one slot vector [S] per tap (channel, dy, dx) of the first convolution.
+def encode_inputs(signature: Signature | Plan, frames: Vector) -> Iterator[Vector]:
+    """Yield the slot vector [S] of each input ciphertext for values [n, T, *shape].
 
-    frames are normalised, [n, T, C, H, W] with n at most the layout's sequences; the slot of
-    feature (o, position), frame t and sequence s holds the pixel that the tap touches there, so
-    that the server needs no rotation. Raises DataError for any other shape or non-finite values.
+    n is at most the layout's sequences. The slot of place p, frame t and sequence s holds the
+    value that the input's pattern names at p: the client lays pixels out in whatever order saves
+    the server rotations. Raises DataError for any other shape or non-finite values.
     """
     _check_frames(signature, frames)
     spec, layout = signature.inputs, signature.layout
-    content = np.asarray(spec.content)
-    position = np.maximum(content, 0) % spec.grid**2
-    rows, columns = position // spec.grid * spec.stride, position % spec.grid * spec.stride
-    held = (content >= 0)[:, None, None]
-    for channel in range(spec.channels):
-        for dy in range(spec.kernel_size):
-            for dx in range(spec.kernel_size):
-                pixels = frames[:, :, channel, rows + dy, columns + dx]  # [n, T, F]
-                grid = np.zeros((layout.features, layout.frames, layout.sequences))
-                grid[:, : spec.frames, : len(frames)] = pixels.transpose(2, 1, 0) * held
-                yield grid.reshape(layout.slots)
+    values = frames.reshape(*frames.shape[:2], -1).transpose(2, 1, 0)  # [V, T, n]
+    for row in spec.patterns:
+        pattern = np.asarray(row)
+        held = values[np.maximum(pattern, 0)] * (pattern >= 0)[:, None, None]
+        grid = np.zeros((len(pattern), layout.frames, layout.sequences))
+        grid[:, : spec.frames, : len(frames)] = held
+        yield np.tile(grid.reshape(-1), layout.features // len(pattern))
 
 
-def decode_scores(layout: Layout, slots: Vector, count: int) -> Vector:
-    """Scores [count] from the decrypted slots [S]: every feature and frame holds a copy.
+def decode_outputs(signature: Signature | Plan, results: Sequence[Vector], count: int) -> Vector:
+    """Outputs [count, K] from the decrypted slots [S] of each result: means over all copies.
 
-    The mean of the copies is taken: the noise of key switching is far larger in the first few
-    slots than elsewhere. SEAL's digits are not centred, so their mean is a polynomial with all
-    coefficients alike, which is largest where the root of unity of a slot, 3^slot, is near 1.
+    The mean is taken because the noise of key switching is far larger in the first few slots than
+    elsewhere: SEAL's digits are not centred, so their mean is a polynomial with all coefficients
+    alike, which is largest where the root of unity of a slot, 3^slot, is near 1.
     """
-    return np.asarray(slots).reshape(-1, layout.sequences)[:, :count].mean(axis=0)
+    layout, spec = signature.layout, signature.outputs
+    total = np.zeros((spec.count, count))
+    copies = np.zeros(spec.count)
+    for slots, row in zip(results, spec.places, strict=True):
+        places = np.resize(row, layout.features)
+        grid = np.asarray(slots).reshape(layout.features, layout.frames, layout.sequences)
+        np.add.at(total, places[places >= 0], grid[places >= 0, :, :count].mean(axis=1))
+        np.add.at(copies, places[places >= 0], 1)
+    return (total / copies[:, None]).T
 
 
-def _check_frames(signature: Signature, frames: Vector) -> None:
+def decode_scores(signature: Signature | Plan, results: Sequence[Vector], count: int) -> Vector:
+    """Scores [count] of a plan with one output a sequence."""
+    return decode_outputs(signature, results, count)[:, 0]
+
+
+def _check_frames(signature: Signature | Plan, frames: Vector) -> None:
     spec = signature.inputs
-    wanted = (spec.frames, spec.channels, spec.image_size, spec.image_size)
+    wanted = (spec.frames, *spec.shape)
     shape = tuple(frames.shape)
     if shape[1:] != wanted or not 1 <= shape[0] <= signature.layout.sequences:
         raise DataError(
-            f"frames to encrypt: got shape {shape}, expected [n, T, C, H, W] with n from 1 to "
-            f"{signature.layout.sequences} and (T, C, H, W) = {wanted}. "
+            f"frames to encrypt: got shape {shape}, expected [n, T, ...] with n from 1 to "
+            f"{signature.layout.sequences} and (T, ...) = {wanted}. "
             "Load them with the data configuration the plan was made for, batch by batch."
         )
     if not np.isfinite(frames).all():

@@ -1,45 +1,53 @@
 """Compile the LSTM steps: hidden-to-hidden product, polynomial gates, cell, output.
 
-Frame t lives in its own lanes. Gates are four ciphertexts of period H on the feature axis, so
-they need no alignment and share the baby rotations of h. One level on the way in unpacks the
-gates once for all frames; from then on a step only adds its hidden-to-hidden product in the
-lanes of frame t. Other lanes carry gates of other frames without their h: bounded, never read.
+Frame t lives in its own lanes. Each gate is one ciphertext of period H on the feature axis (or
+several of fewer places), so gates need no alignment and share the baby rotations of h. A step
+adds its hidden-to-hidden product to the gate inputs; only the lanes of frame t are read later.
+With several features a ciphertext the product is masked to them; with one, the other lanes run
+the same LSTM on the frames before them (cyclically), so they stay as bounded as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.packing import Vector, baby_steps, power_of_two
+from heclstm_lib.he.linear import Products, Tensor, pad_rows
+from heclstm_lib.he.packing import power_of_two
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import GATES, FoldedNetwork, GateForm
 
 
 class LstmCompiler:
-    """Appends every step of the LSTM to a builder."""
+    """Appends every step of the LSTM to a builder; h and c are lists of ciphertexts."""
 
     def __init__(self, network: FoldedNetwork, builder: Builder) -> None:
         self.network = network
         self.builder = builder
         self.layout = builder.layout
-        self.period = power_of_two(network.hidden)
+        self.scalar = self.layout.features == 1
+        self.period = padded_hidden(network, self.scalar)
+        self.width = min(self.period, self.layout.features)
+        place = np.arange(self.period).reshape(-1, self.width)
+        self.contents = tuple(np.where(place < network.hidden, place, -1))
 
-    def steps(self, packed: Op) -> list[Op]:
-        """Hidden states h_t, t = 0..T-1, from the packed gate inputs (blocks i, f, g, o)."""
-        with self.builder.layer("lstm.unpack"):
-            inputs = self.unpack(packed)
-        hidden: list[Op] = []
-        cell: Op | None = None
+    def steps(self, inputs: Sequence[Sequence[Op]]) -> list[Tensor]:
+        """Hidden states h_t, t = 0..T-1, from the inputs' share of the gate arguments."""
+        with self.builder.layer("lstm.input"):
+            inputs = [self.biased(number, gate) for number, gate in enumerate(inputs)]
+        hidden: list[Tensor] = []
+        cell: list[Op] = []
         for t in range(self.network.frames):
             with self.builder.layer(f"lstm.t{t}"):
                 arguments = inputs if t == 0 else self.recurrent(inputs, hidden[-1], t)
                 cell, state = self.step(arguments, cell, t)
-                hidden.append(state)
+                hidden.append(Tensor(tuple(state), self.contents))
         return hidden
 
-    def unpack(self, packed: Op) -> list[Op]:
-        """Four gate arguments of period H: three rotations by blocks, masks, biases."""
+    def unpack(self, packed: Op) -> list[list[Op]]:
+        """Four gates of period H from one of blocks i, f, g, o: three rotations, masks, a level."""
         rotated = [packed]
         for _ in range(3):
             rotated.append(self.builder.rotate(rotated[-1], self.period * self.layout.lanes))
@@ -53,67 +61,68 @@ class LstmCompiler:
                 )
                 for shift in range(4)
             ]
-            gate = self.builder.rescale(self.builder.sum(terms))
-            gates.append(self.builder.add_plain(gate, self.gate_bias(number)))
+            gates.append([self.builder.rescale(self.builder.sum(terms))])
         return gates
 
-    def gate_bias(self, number: int) -> Vector:
-        """A gate's bias at every frame; places beyond H hold the gate's argument of zero."""
+    def biased(self, number: int, gate: Sequence[Op]) -> list[Op]:
+        """A gate plus its bias; places beyond H hold the gate's argument of zero."""
         padded = np.full(self.period, self.network.gates[number].shift)
         padded[: self.network.hidden] = self.network.gate_bias[number]
-        return self.layout.spread(padded)
-
-    def recurrent(self, inputs: list[Op], hidden: Op, t: int) -> list[Op]:
-        """Gate arguments of step t: inputs plus U h_{t-1}, h moved into the lanes of frame t."""
-        builder, unit, matrices = self.builder, self.layout.lanes, self.network.gate_recurrent
-        babies = baby_steps(self.period, outputs=len(GATES))
-        rotated = [builder.rotate(hidden, -self.layout.sequences)]
-        while len(rotated) < babies:
-            rotated.append(builder.rotate(rotated[-1], unit))
-        arguments = []
-        for gate, matrix in zip(inputs, matrices, strict=True):
-            argument = builder.lower(gate, hidden.level - 1)
-            if np.any(matrix):
-                argument = builder.add(self.recurrent_product(rotated, matrix, t), argument)
-            arguments.append(argument)
-        return arguments
-
-    def recurrent_product(self, rotated: list[Op], matrix: Vector, t: int) -> Op:
-        """U_gate h by baby-step giant-step diagonals, giants from the last inwards (Horner)."""
-        unit, babies = self.layout.lanes, len(rotated)
-        padded = np.zeros((self.period, self.period))
-        padded[: len(matrix), : len(matrix)] = matrix
-        place = np.arange(self.period)
-
-        def mask(k: int, first: int) -> Vector:
-            diagonal = padded[place, (place + k) % self.period]
-            return np.roll(self.layout.spread(diagonal, frame=t), first * unit)
-
-        steps = [
-            [(value, mask(first + baby, first)) for baby, value in enumerate(rotated)]
-            for first in range(0, self.period, babies)
+        parts = padded.reshape(-1, self.width)
+        return [
+            self.builder.add_plain(value, self.layout.spread(part))
+            for value, part in zip(gate, parts, strict=True)
         ]
-        return self.builder.rescale(self.builder.giant_steps(steps, babies * unit))
+
+    def recurrent(self, inputs: Sequence[Sequence[Op]], hidden: Tensor, t: int) -> list[list[Op]]:
+        """Gate arguments of step t: inputs plus U h_{t-1}, h moved into the lanes of frame t."""
+        builder = self.builder
+        matrices = [pad_rows(matrix, self.period) for matrix in self.network.gate_recurrent]
+        products = Products(builder, matrices, len(hidden.values), None if self.scalar else t)
+        moved = (builder.rotate(value, -self.layout.sequences) for value in hidden.values)
+        products.feed(Tensor(tuple(moved), hidden.contents))
+        return [
+            [self.argument(part, value, hidden.values[0].level - 1) for part, value in pair]
+            for pair in (
+                zip(parts, gate, strict=True)
+                for parts, gate in zip(products.finish(), inputs, strict=True)
+            )
+        ]
+
+    def argument(self, recurrent: Op | None, gate: Op, level: int) -> Op:
+        """The gate's input, lowered, plus its share of the recurrent product if there is one."""
+        lowered = self.builder.lower(gate, level)
+        return lowered if recurrent is None else self.builder.add(recurrent, lowered)
 
     def gate(self, form: GateForm, argument: Op) -> Op:
         """One polynomial gate: a square, or y (y^2 + inner)."""
-        builder, slots = self.builder, self.layout.slots
+        builder = self.builder
         value = builder.square(argument)
         if form.degree == 3:
-            value = builder.add_plain(value, np.full(slots, form.inner))
+            value = builder.add_plain(value, np.full((1, 1), form.inner))
             value = builder.reduce(builder.multiply(value, builder.lower(argument, value.level)))
         elif form.sign < 0:
             value = builder.negate(value)
-        return builder.add_plain(value, np.full(slots, form.constant))
+        return builder.add_plain(value, np.full((1, 1), form.constant))
 
-    def step(self, arguments: list[Op], cell: Op | None, t: int) -> tuple[Op, Op]:
-        """c_t = f c_{t-1} + i g and h_t = o c_t; one relinearisation serves both products of c."""
+    def step(
+        self, arguments: Sequence[Sequence[Op]], cell: list[Op], t: int
+    ) -> tuple[list[Op], list[Op]]:
+        """c_t = f c_{t-1} + i g and h_t = o c_t, ciphertext by ciphertext."""
+        cells, states = [], []
+        for place, parts in enumerate(zip(*arguments, strict=True)):
+            new_cell, state = self.cell(parts, cell[place] if cell else None, t)
+            cells.append(new_cell)
+            states.append(state)
+        return cells, states
+
+    def cell(self, arguments: Sequence[Op], cell: Op | None, t: int) -> tuple[Op, Op]:
+        """One cell and state; one relinearisation serves both products of c."""
         builder = self.builder
-        used = [name for name in GATES if name != "f" or cell is not None]
         gates = {
             name: self.gate(form, argument)
             for name, form, argument in zip(GATES, self.network.gates, arguments, strict=True)
-            if name in used
+            if name != "f" or cell is not None
         }
         product = builder.multiply(gates["i"], gates["g"])
         if cell is not None:
@@ -126,11 +135,16 @@ class LstmCompiler:
     def carry(self, cell: Op, like: Op, t: int) -> Op:
         """c_{t-1} in the lanes of frame t, at the level and exact scale of the gates.
 
-        The product by a mask of ones costs no depth (a cell waits two levels for its next use):
-        it lands f c on the very scale of i g.
+        The product by ones costs no depth (a cell waits two levels for its next use): it lands
+        f c on the very scale of i g.
         """
         builder = self.builder
-        ones = self.layout.spread(np.ones(1), frame=t - 1)
+        ones = self.layout.spread(np.ones(1), None if self.scalar else t - 1)
         scaled = builder.rescale(builder.multiply_plain(cell, ones, scale=like.scale))
         lowered = builder.lower(scaled, like.level)
         return builder.rotate(lowered, -self.layout.sequences)
+
+
+def padded_hidden(network: FoldedNetwork, scalar: bool) -> int:
+    """Places of a hidden state: H, padded to a power of two unless each has its own ciphertext."""
+    return network.hidden if scalar else power_of_two(network.hidden)

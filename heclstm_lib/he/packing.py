@@ -57,26 +57,34 @@ class Layout:
         return self.slots // self.lanes
 
     def spread(self, per_feature: Vector, frame: int | None = None) -> Vector:
-        """Repeat values [P] (P divides F) along the feature axis and over lanes, [S].
+        """A plaintext constant [P, 1] of values [P] along the feature axis, the same in all lanes.
 
-        With `frame`, only the lanes of that frame are filled and all others are zero.
-
-        Raises PlanError when P does not divide F.
+        With `frame`, a constant [P, T] that is zero in the lanes of the other frames. `expand`
+        makes slots of it. Raises PlanError when P does not divide F.
 
         >>> Layout(slots=8, frames=2, sequences=1).spread(np.array([1.0, 2.0]), frame=1)
-        array([0., 1., 0., 2., 0., 1., 0., 2.])
+        array([[0., 1.],
+               [0., 2.]])
         """
-        if self.features % len(per_feature):
+        values = np.asarray(per_feature, dtype=np.float64)[:, None]
+        if self.features % len(values):
             raise PlanError(
-                f"layout: a pattern of {len(per_feature)} features does not fit a feature axis of "
+                f"layout: a pattern of {len(values)} features does not fit a feature axis of "
                 f"{self.features}. Encrypt fewer sequences together, or use a smaller hidden size."
             )
-        features = np.resize(np.asarray(per_feature, dtype=np.float64), self.features)
-        grid = np.zeros((self.features, self.frames, self.sequences))
-        grid[:, slice(None) if frame is None else frame, :] = features.reshape(
-            (-1, 1, 1) if frame is None else (-1, 1)
-        )
-        return grid.reshape(self.slots)
+        if frame is None:
+            return values
+        return values * (np.arange(self.frames) == frame)
+
+    def expand(self, constant: Vector) -> Vector:
+        """Slot values [S] of a constant [P, 1] or [P, T], repeated over features and lanes.
+
+        >>> Layout(slots=8, frames=2, sequences=1).expand(np.array([[1.0], [2.0]]))
+        array([1., 1., 2., 2., 1., 1., 2., 2.])
+        """
+        period = len(constant)
+        grid = np.broadcast_to(constant[:, :, None], (period, self.frames, self.sequences))
+        return np.tile(grid.reshape(-1), self.features // period)
 
 
 @lru_cache(maxsize=4)
@@ -174,12 +182,15 @@ def matrix_diagonals(matrix: Vector, content: NDArray[np.int64]) -> dict[int, Ve
     )
 
 
-def baby_steps(diagonals: int, outputs: int = 1) -> int:
+def baby_steps(diagonals: int, outputs: int = 1, inputs: int = 1) -> int:
     """The power-of-two number of baby steps B that needs the fewest rotations,
-    (B - 1) + outputs * (ceil(diagonals / B) - 1); ties go to more babies.
+    inputs * (B - 1) + outputs * (ceil(diagonals / B) - 1); ties go to more babies.
 
-    >>> baby_steps(64), baby_steps(16, outputs=4)
-    (8, 8)
+    >>> baby_steps(64), baby_steps(16, outputs=4), baby_steps(16, outputs=4, inputs=32)
+    (8, 8, 2)
     """
     choices = [1 << i for i in range(power_of_two(diagonals).bit_length())]
-    return min(reversed(choices), key=lambda b: (b - 1) + outputs * (-(-diagonals // b) - 1))
+    return min(
+        reversed(choices),
+        key=lambda b: inputs * (b - 1) + outputs * (-(-diagonals // b) - 1),
+    )

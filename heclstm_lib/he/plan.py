@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from heclstm_lib.errors import DepthBudgetExceeded, PlanError
 from heclstm_lib.he.packing import Layout, Vector
-from heclstm_lib.he.params import CkksParameters, check_security, security_report
+from heclstm_lib.he.params import CkksParameters, security_report
 
 KINDS = (
     "input",
@@ -21,6 +20,7 @@ KINDS = (
     "add_plain",
     "negate",
     "multiply_plain",
+    "weighted_sum",
     "multiply",
     "square",
     "relinearise",
@@ -53,27 +53,35 @@ class Op:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How the client lays frames [n, T, C, H, W] out: one ciphertext per (channel, dy, dx) tap.
+    """How the client lays values [n, T, *shape] out over ciphertexts, in the order of first use.
 
-    content [F] is the convolution feature (channel_out * positions + position) of each place.
+    patterns [I][P]: for each ciphertext and each place of the feature axis (period P, a divisor
+    of F) the flat index into one frame's values of `shape`, -1 for an empty place.
     """
 
     frames: int
-    channels: int
-    image_size: int
-    kernel_size: int
-    stride: int
-    content: tuple[int, ...]
+    shape: tuple[int, ...]
+    patterns: tuple[tuple[int, ...], ...]
 
     @property
-    def grid(self) -> int:
-        """Positions of the convolution along one axis."""
-        return (self.image_size - self.kernel_size) // self.stride + 1
-
-    @property
-    def taps(self) -> int:
+    def count(self) -> int:
         """Ciphertexts per batch."""
-        return self.channels * self.kernel_size**2
+        return len(self.patterns)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """Which output, 0..K-1, each place [P] of each result ciphertext holds (-1: none).
+
+    The lanes of all frames hold copies.
+    """
+
+    places: tuple[tuple[int, ...], ...]
+
+    @property
+    def count(self) -> int:
+        """K, the outputs of a sequence."""
+        return 1 + max(max(places) for places in self.places)
 
 
 @dataclass(frozen=True)
@@ -83,20 +91,26 @@ class Signature:
     params: CkksParameters
     layout: Layout
     inputs: InputSpec
+    outputs: OutputSpec
     rotations: tuple[int, ...]
     digest: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Operations over CKKS parameters and a layout; `constants` are the plaintext vectors [S]."""
+    """Operations over CKKS parameters and a layout; `results` are the indices of the outputs.
+
+    `constants` are arrays [P, 1 or T] that `layout.expand` makes slots of, or the weights [n] of a
+    weighted_sum.
+    """
 
     params: CkksParameters
     layout: Layout
     inputs: InputSpec
+    outputs: OutputSpec
     ops: tuple[Op, ...]
     constants: tuple[Vector, ...]
-    output: int
+    results: tuple[int, ...]
 
     @cached_property
     def rotations(self) -> tuple[int, ...]:
@@ -108,22 +122,33 @@ class Plan:
         """sha256 over operations, parameters, layout and constants."""
         state = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode())
         for vector in self.constants:
-            state.update(np.ascontiguousarray(vector).tobytes())
+            state.update(repr(vector.shape).encode() + np.ascontiguousarray(vector).tobytes())
         return state.hexdigest()
 
     @property
     def signature(self) -> Signature:
         """The part of the plan that the client gets."""
-        return Signature(self.params, self.layout, self.inputs, self.rotations, self.digest)
+        return Signature(
+            self.params, self.layout, self.inputs, self.outputs, self.rotations, self.digest
+        )
 
     @property
     def depth(self) -> int:
         """Levels used from the fresh input to the result."""
-        return self.params.levels - self.ops[self.output].level
+        return self.params.levels - min(self.ops[index].level for index in self.results)
 
-    def counts(self) -> Counter[tuple[str, int]]:
-        """Operations by (kind, level they work at); rescale and mod_switch count at the input's."""
-        return Counter((op.kind, self.working_level(op)) for op in self.ops)
+    def work(self) -> dict[tuple[str, int], float]:
+        """Work by (kind, level worked at), in units of one such operation on two polynomials.
+
+        A weighted_sum counts once an argument; linear operations on three polynomials count 1.5.
+        """
+        work: dict[tuple[str, int], float] = defaultdict(float)
+        for op in self.ops:
+            units = len(op.args) if op.kind == "weighted_sum" else 1.0
+            if op.kind not in ("square", "multiply", "relinearise"):
+                units *= op.size / 2
+            work[(op.kind, self.working_level(op))] += units
+        return dict(work)
 
     def working_level(self, op: Op) -> int:
         """The level whose primes the operation touches."""
@@ -135,13 +160,13 @@ class Plan:
 
     def plaintext_bytes(self) -> int:
         """Memory of the encoded plaintexts: N coefficients of 8 bytes a prime, each kept once."""
-        encoded = [op for op in self.ops if op.constant is not None]
+        encoded = [op for op in self.ops if op.kind in ("add_plain", "multiply_plain")]
         kept = {(op.constant, op.level, op.constant_scale) for op in encoded}
         return sum(self.params.ciphertext_bytes(level, components=1) for _, level, _ in kept)
 
     def upload_bytes(self) -> int:
         """Bytes of one batch of fresh seeded input ciphertexts."""
-        return self.inputs.taps * self.params.fresh_bytes()
+        return self.inputs.count * self.params.fresh_bytes()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready plan without the plaintext vectors."""
@@ -149,8 +174,9 @@ class Plan:
             "params": asdict(self.params),
             "layout": asdict(self.layout),
             "inputs": asdict(self.inputs),
-            "ops": [asdict(op) for op in self.ops],
-            "output": self.output,
+            "outputs": asdict(self.outputs),
+            "ops": [vars(op) for op in self.ops],
+            "results": self.results,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -164,7 +190,7 @@ class Plan:
             "scale_bits": self.params.scale_bits,
             "slots": self.params.slots,
             "sequences_per_batch": self.layout.sequences,
-            "input_ciphertexts": self.inputs.taps,
+            "input_ciphertexts": self.inputs.count,
             "galois_keys": len(self.rotations),
             "rotation_steps": list(self.rotations),
             "evaluation_key_bytes": self.key_bytes(),
@@ -176,12 +202,13 @@ class Plan:
     def layer_rows(self) -> list[dict[str, Any]]:
         """One row a layer, in order: levels in and out, scale, operation counts."""
         rows: dict[str, dict[str, Any]] = {}
+        counted = ("multiply_plain", "weighted_sum", "multiply", "rotate", "rescale")
         for op in self.ops:
             row = rows.setdefault(
                 op.layer,
                 {"layer": op.layer, "level_in": self.working_level(op), "level_out": op.level}
                 | {"scale_bits": 0.0}
-                | dict.fromkeys(("multiply_plain", "multiply", "rotate", "rescale"), 0),
+                | dict.fromkeys(counted, 0),
             )
             row["level_out"] = min(row["level_out"], op.level)
             row["level_in"] = max(row["level_in"], op.level)
@@ -201,48 +228,3 @@ class Plan:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in [header, *lines]
         )
-
-
-def check_signature(signature: Signature | Plan) -> None:
-    """Raise PlanError unless parameters, layout and inputs speak of the same slots."""
-    layout, places = signature.layout, len(signature.inputs.content)
-    if layout.slots != signature.params.slots or places != layout.features:
-        raise PlanError(
-            f"layout of {layout.slots} slots with {places} input places, expected "
-            f"{signature.params.slots} slots (N/2) and {layout.features} places. Plan again."
-        )
-
-
-def check_plan(plan: Plan, key_budget_bytes: float = 16e9) -> dict[str, Any]:
-    """Check depth, scales, security and key memory without keys; return `plan.summary()`.
-
-    Raises SecurityError, DepthBudgetExceeded or PlanError.
-    """
-    check_security(plan.params)
-    check_signature(plan)
-    if plan.key_bytes() > key_budget_bytes:
-        raise PlanError(
-            f"the {len(plan.rotations) + 1} evaluation keys take {plan.key_bytes() / 1e9:.2f} GB, "
-            f"at most {key_budget_bytes / 1e9:.2f} GB are allowed. Use fewer levels, a smaller N "
-            "or network, or raise key_budget_bytes."
-        )
-    for op in plan.ops:
-        where = f"layer '{op.layer}', operation {op.index} ({op.kind})"
-        if op.level < 0:
-            raise DepthBudgetExceeded(
-                f"{where} needs {-op.level} more level(s) than the chain of {plan.params.levels} "
-                "has. Use fewer frames, quadratic gates or a larger N."
-            )
-        capacity = plan.params.first_bits + op.level * plan.params.scale_bits
-        if np.log2(op.scale) >= capacity:
-            raise PlanError(
-                f"{where}: scale 2^{np.log2(op.scale):.1f} exceeds the {capacity} bits of the "
-                f"modulus left at level {op.level}. Rescale earlier or use smaller scale_bits."
-            )
-        if op.kind in ("add", "multiply"):
-            left, right = (plan.ops[arg] for arg in op.args)
-            if left.level != right.level:
-                raise PlanError(f"{where}: operand levels {left.level} and {right.level} differ.")
-            if op.kind == "add" and abs(left.scale / right.scale - 1) > 1e-9:
-                raise PlanError(f"{where}: scales {left.scale:.6e} and {right.scale:.6e} differ.")
-    return plan.summary()

@@ -7,7 +7,7 @@ SecretKey, Encryptor, Decryptor); only `he.keys` uses them, which the server nev
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,10 @@ class Context:
         return ids[::-1]
 
     def encode(self, vector: Vector, level: int, scale: float) -> Any:
-        """Plaintext of slot values [S] at a level and scale."""
+        """Plaintext of slot values [S], or of one value for all slots, at a level and scale."""
         plain = api.Plaintext()
-        self.encoder.encode(vector.tolist(), self.level_ids[level], scale, plain)
+        values = vector.tolist() if vector.ndim else float(vector)
+        self.encoder.encode(values, self.level_ids[level], scale, plain)
         return plain
 
 
@@ -116,8 +117,8 @@ class SealBackend:
     def encode_plan(self, plan: Plan) -> None:
         """Encode every plaintext of a plan, so that no evaluation pays for it."""
         for op in plan.ops:
-            if op.constant is not None:
-                self._plain(plan.constants[op.constant], op)
+            if op.kind in ("add_plain", "multiply_plain") and op.constant is not None:
+                self._plain(plan.layout.expand(plan.constants[op.constant]), op)
 
     def _plain(self, vector: Vector, op: Op) -> Any:
         key = (op.constant, op.level, op.constant_scale)
@@ -149,6 +150,21 @@ class SealBackend:
 
     def multiply_plain(self, value: Any, vector: Vector, op: Op) -> Any:
         return self._result(self._evaluator.multiply_plain, op, value, self._plain(vector, op))
+
+    def weighted_sums(self, values: Sequence[Any], matrix: Vector, ops: Sequence[Op]) -> list[Any]:
+        return [self._weighted_sum(values, row, op) for row, op in zip(matrix, ops, strict=True)]
+
+    def _weighted_sum(self, values: Sequence[Any], weights: Vector, op: Op) -> Any:
+        total = None
+        for value, weight in zip(values, weights, strict=True):
+            if abs(weight) * op.constant_scale < 0.5:
+                continue  # SEAL refuses a product that is plainly zero
+            plain = self.context.encode(np.asarray(weight), op.level, op.constant_scale)
+            product = self._result(self._evaluator.multiply_plain, op, value, plain)
+            total = (
+                product if total is None else self._result(self._evaluator.add, op, total, product)
+            )
+        return total
 
     def multiply(self, left: Any, right: Any, op: Op) -> Any:
         return self._result(self._evaluator.multiply, op, left, right)

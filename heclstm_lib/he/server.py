@@ -60,10 +60,10 @@ class Server:
         `on_op` sees every operation as it ends. Raises WireError for a request of another plan,
         a wrong number of ciphertexts, or ciphertexts not at the top level and working scale.
         """
-        header = read_header(request, "request", self.plan.digest, self.plan.inputs.taps)
+        header = read_header(request, "request", self.plan.digest, self.plan.inputs.count)
         count = read_count(header, request, self.plan.layout.sequences)
         chunks = iter_chunks(request)
-        result = execute(
+        results = execute(
             self.plan, self._backend, lambda number: self._load(next(chunks), number), on_op
         )
         answer = {
@@ -71,9 +71,9 @@ class Server:
             "plan": self.plan.digest,
             "tenseal": TENSEAL_VERSION,
             "sequences": count,
-            "chunks": 1,
+            "chunks": len(results),
         }
-        return write_message(response, answer, [to_bytes(result)])
+        return write_message(response, answer, map(to_bytes, results))
 
     def _load(self, data: bytes, number: int) -> Any:
         ciphertext = from_bytes("Ciphertext", data, self._context)

@@ -4,19 +4,20 @@ Every slot carries a value and the variance of its error. Sources (Cheon et al.,
 lemmas 1-4; SEAL's ternary secret, error standard deviation 3.2): fresh encryption, rounding when
 a plaintext is encoded, rescaling, key switching. A polynomial whose coefficients have variance v
 has slots of variance N v, half of it in the real part, where the values are; dividing by the
-scale gives the error of the value. The scores are the mean of copies whose last errors differ, so
+scale gives the error of the value. The outputs are the mean of copies whose last errors differ, so
 the prediction, which is of one copy, is on the safe side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.backend import execute
-from heclstm_lib.he.layout_io import decode_scores, encode_taps
+from heclstm_lib.he.layout_io import decode_outputs, encode_inputs
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import ERROR_STD, CkksParameters
 from heclstm_lib.he.plan import Op, Plan
@@ -35,9 +36,9 @@ class Noisy:
 
 @dataclass(frozen=True)
 class Simulation:
-    """Predicted scores [n], their standard errors [n] and the least headroom in bits."""
+    """Predicted outputs [n, K], their standard errors [n, K] and the least headroom in bits."""
 
-    scores: Vector
+    outputs: Vector
     errors: Vector
     headroom_bits: float
 
@@ -75,6 +76,18 @@ class SimulateBackend:
         rounding = self.real * ROUNDING / op.constant_scale**2
         variance = value.variance * vector**2 + rounding * value.value**2
         return self._checked(Noisy(value.value * vector, variance), op)
+
+    def weighted_sums(
+        self, values: Sequence[Noisy], matrix: Vector, ops: Sequence[Op]
+    ) -> list[Noisy]:
+        """A rounded scalar weight is off by one number, not by a polynomial."""
+        value = matrix @ np.array([v.value for v in values])
+        variance = matrix**2 @ np.array([v.variance for v in values])
+        variance += ROUNDING / ops[0].constant_scale ** 2 * sum(v.value**2 for v in values)
+        return [
+            self._checked(Noisy(*row), op)
+            for row, op in zip(zip(value, variance, strict=True), ops, strict=True)
+        ]
 
     def multiply(self, left: Noisy, right: Noisy, op: Op) -> Noisy:
         variance = left.variance * right.value**2 + right.variance * left.value**2
@@ -121,10 +134,10 @@ class SimulateBackend:
 
 
 def evaluate_simulated(plan: Plan, frames: Vector) -> Simulation:
-    """Predict the encrypted scores of normalised frames [n, T, C, H, W] and their errors."""
+    """Predict the encrypted outputs of normalised frames [n, T, *shape] and their errors."""
     backend = SimulateBackend(plan.params)
-    taps = list(encode_taps(plan.signature, frames))
-    result = execute(plan, backend, lambda i: backend.fresh(taps[i]))
-    scores = decode_scores(plan.layout, result.value, len(frames))
-    errors = np.sqrt(decode_scores(plan.layout, result.variance, len(frames)))
-    return Simulation(scores, errors, float(backend.headroom_bits))
+    inputs = list(encode_inputs(plan, frames))
+    results = execute(plan, backend, lambda i: backend.fresh(inputs[i]))
+    values = decode_outputs(plan, [result.value for result in results], len(frames))
+    variances = decode_outputs(plan, [result.variance for result in results], len(frames))
+    return Simulation(values, np.sqrt(variances), float(backend.headroom_bits))

@@ -6,6 +6,7 @@ The .npz holds the plan's JSON and its plaintext vectors (the weights); the sign
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 import zlib
 from dataclasses import asdict
@@ -16,9 +17,10 @@ import numpy as np
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.files import replacing
-from heclstm_lib.he.packing import Layout
+from heclstm_lib.he.check import check_signature
+from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, Plan, Signature, check_signature
+from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan, Signature
 
 _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 
@@ -26,16 +28,19 @@ _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZi
 def write_plan(plan: Plan, path: Path) -> None:
     """Write a plan atomically."""
     text = json.dumps(plan.to_dict() | {"digest": plan.digest})
+    shapes = json.dumps([constant.shape for constant in plan.constants])
+    flat = np.concatenate([np.zeros(0), *(constant.ravel() for constant in plan.constants)])
     with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, plan=np.array(text), constants=np.array(plan.constants))
+        np.savez_compressed(file, plan=np.array(text), shapes=np.array(shapes), constants=flat)
 
 
 def load_plan(path: Path) -> Plan:
     """Load a plan and check its digest; PlanError for anything that is not one."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            raw, constants = json.loads(str(stored["plan"])), stored["constants"]
-            plan, digest = _from_dict(raw, tuple(constants)), raw["digest"]
+            raw, shapes = json.loads(str(stored["plan"])), json.loads(str(stored["shapes"]))
+            plan = _from_dict(raw, _split(stored["constants"], shapes))
+            digest = raw["digest"]
     except _UNREADABLE as error:
         raise PlanError(
             f"{path} is no plan of this version: {error}. Run the conversion notebook (03) again."
@@ -45,20 +50,27 @@ def load_plan(path: Path) -> Plan:
     return plan
 
 
-def _from_dict(raw: dict[str, Any], constants: tuple[Any, ...]) -> Plan:
+def _split(flat: Vector, shapes: list[list[int]]) -> tuple[Vector, ...]:
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    parts = np.split(flat, ends[:-1]) if shapes else []
+    return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+
+
+def _from_dict(raw: dict[str, Any], constants: tuple[Vector, ...]) -> Plan:
     ops = tuple(Op(**(op | {"args": tuple(op["args"])})) for op in raw["ops"])
-    return Plan(
-        CkksParameters(**raw["params"]),
-        Layout(**raw["layout"]),
-        _inputs(raw),
-        ops,
-        constants,
-        raw["output"],
-    )
+    return Plan(**_interface(raw), ops=ops, constants=constants, results=tuple(raw["results"]))
 
 
-def _inputs(raw: dict[str, Any]) -> InputSpec:
-    return InputSpec(**(raw["inputs"] | {"content": tuple(raw["inputs"]["content"])}))
+def _interface(raw: dict[str, Any]) -> dict[str, Any]:
+    """What a plan and its signature share."""
+    inputs, outputs = raw["inputs"], raw["outputs"]
+    patterns = tuple(tuple(row) for row in inputs["patterns"])
+    return {
+        "params": CkksParameters(**raw["params"]),
+        "layout": Layout(**raw["layout"]),
+        "inputs": InputSpec(inputs["frames"], tuple(inputs["shape"]), patterns),
+        "outputs": OutputSpec(tuple(tuple(row) for row in outputs["places"])),
+    }
 
 
 def write_signature(signature: Signature, path: Path) -> None:
@@ -71,17 +83,13 @@ def load_signature(path: Path) -> Signature:
     """Load a plan's signature; PlanError for anything that is not one."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        parts = {
-            "params": CkksParameters(**raw["params"]),
-            "layout": Layout(**raw["layout"]),
-            "inputs": _inputs(raw),
-            "rotations": tuple(raw["rotations"]),
-        }
-        signature = Signature(**(raw | parts))
+        shared = _interface(raw)
+        own = {"rotations": tuple(raw["rotations"]), "digest": raw["digest"]}
+        signature = Signature(**(raw | shared | own))
+        check_signature(signature)
     except _UNREADABLE as error:
         raise PlanError(
             f"{path} is no plan's signature of this version: {error!r}. Run the conversion "
             "notebook (03) again."
         ) from error
-    check_signature(signature)
     return signature

@@ -8,7 +8,8 @@ import pandas as pd
 from heclstm_lib.config import DatasetStudy
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.compile import choose_parameters, plan_network
+from heclstm_lib.he.chain import choose_parameters
+from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.he.store import write_plan, write_signature
@@ -46,7 +47,9 @@ def convert_folds(space: Workspace) -> pd.DataFrame:
                 "total_bits": plan.params.total_bits,
                 "galois_keys": summary["galois_keys"],
                 "operations": len(plan.ops),
-                "clear_error": float(np.abs(evaluate_clear(plan, frames) - torch_scores).max()),
+                "clear_error": float(
+                    np.abs(evaluate_clear(plan, frames)[:, 0] - torch_scores).max()
+                ),
                 "predicted_bits": simulation.precision_bits,
                 "headroom_bits": simulation.headroom_bits,
             }

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from networks import make_frames, make_network
 
 from heclstm_lib.errors import DataError, PlanError
+from heclstm_lib.he.chain import choose_parameters, network_depth
 from heclstm_lib.he.clear import evaluate_clear, layer_ranges
-from heclstm_lib.he.compile import network_depth, plan_network
+from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.folded import FoldedNetwork
@@ -27,7 +28,7 @@ def assert_clear_agrees(network: FoldedNetwork, sequences: int, count: int) -> N
     frames = make_frames(network, count)
     expected = network.scores(frames)
     assert np.isfinite(expected).all()
-    result = evaluate_clear(make_plan(network, sequences), frames)
+    result = evaluate_clear(make_plan(network, sequences), frames)[:, 0]
     np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -89,7 +90,7 @@ def test_weights_too_small_to_encode_are_left_out() -> None:
     weight[:, 0, 0, 0] = 1e-12
     plan = make_plan(replace(network, conv_weight=weight), 1)
     products = sum(op.kind == "multiply_plain" and op.layer == "blocks.0.conv" for op in plan.ops)
-    assert products == plan.inputs.taps - 1
+    assert products == plan.inputs.count - 1
 
 
 @pytest.mark.parametrize("name", ["conv_weight", "gate_input"])
@@ -128,3 +129,17 @@ def test_layer_ranges_bound_the_score() -> None:
     ranges = layer_ranges(make_plan(network, 2), frames)
     assert ranges["voting"] >= np.abs(network.scores(frames)).max()
     assert ranges["blocks.0.activation"] >= network.features(frames).max()
+
+
+@pytest.mark.parametrize("sequences", [64, 256, 1024, 4096])
+@pytest.mark.parametrize("dense", [(), (6,)])
+def test_features_over_many_ciphertexts(sequences: int, dense: tuple[int, ...]) -> None:
+    """From several places a ciphertext (64 sequences) down to one feature each (4096)."""
+    network = make_network(frames=2, hidden=8, channels_out=4, dense=dense)
+    params = choose_parameters(network, 16384, packed=False)
+    plan = plan_network(network, params, sequences, packed=False)
+    frames = make_frames(network, 3)
+    expected = network.scores(frames)[:, None]
+    np.testing.assert_allclose(evaluate_clear(plan, frames), expected, atol=1e-9)
+    assert plan.depth == params.levels
+    assert (plan.rotations == (-4096,)) == (sequences == 4096)

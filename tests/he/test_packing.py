@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_spread_fills_the_lanes_of_one_frame() -> None:
     layout = Layout(slots=32, frames=2, sequences=4)
-    grid = layout.spread(np.array([3.0, 5.0]), frame=1).reshape(4, 2, 4)
+    grid = layout.expand(layout.spread(np.array([3.0, 5.0]), frame=1)).reshape(4, 2, 4)
     assert np.all(grid[:, 0] == 0) and np.all(grid[::2, 1] == 3) and np.all(grid[1::2, 1] == 5)
 
 

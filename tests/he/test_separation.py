@@ -87,6 +87,7 @@ def test_the_clients_signature_holds_no_weight(parties: Parties) -> None:
         "params",
         "layout",
         "inputs",
+        "outputs",
         "rotations",
         "digest",
     }

@@ -10,7 +10,8 @@ import pytest
 from networks import make_frames, make_network
 
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.compile import choose_parameters, plan_network
+from heclstm_lib.he.chain import choose_parameters
+from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.simulate import evaluate_simulated
 
@@ -20,8 +21,8 @@ def test_values_are_those_of_the_network() -> None:
     plan = plan_network(network, choose_parameters(network, 32768), 8)
     frames = make_frames(network, 5)
     simulation = evaluate_simulated(plan, frames)
-    np.testing.assert_allclose(simulation.scores, network.scores(frames), atol=1e-9)
-    assert simulation.errors.shape == (5,) and np.all(simulation.errors > 0)
+    np.testing.assert_allclose(simulation.outputs[:, 0], network.scores(frames), atol=1e-9)
+    assert simulation.errors.shape == (5, 1) and np.all(simulation.errors > 0)
     assert 0 < simulation.headroom_bits < 10  # the first prime leaves 10 bits above the scale
 
 

@@ -10,8 +10,9 @@ import pytest
 from networks import make_frames, make_network
 
 from heclstm_lib.errors import PlanError
+from heclstm_lib.he.chain import choose_parameters
 from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.compile import choose_parameters, plan_network
+from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.store import load_plan, load_signature, write_plan, write_signature
 
 NETWORK = make_network(hidden=0)
@@ -26,15 +27,17 @@ def path(tmp_path: Path) -> Path:
 
 def test_round_trip(path: Path) -> None:
     plan, frames = load_plan(path), make_frames(NETWORK, 4)
-    np.testing.assert_allclose(evaluate_clear(plan, frames), NETWORK.scores(frames), atol=1e-9)
+    np.testing.assert_allclose(
+        evaluate_clear(plan, frames)[:, 0], NETWORK.scores(frames), atol=1e-9
+    )
     assert [item.name for item in path.parent.iterdir()] == ["plan.npz"]
 
 
 def test_altered_weight_is_noticed(path: Path) -> None:
     with np.load(path) as stored:
-        plan, constants = stored["plan"], stored["constants"]
-    constants[0, 0] += 1e-9
-    np.savez(path, plan=plan, constants=constants)
+        parts = dict(stored)
+    parts["constants"][0] += 1e-9
+    np.savez(path, **parts)
     with pytest.raises(PlanError, match=r"plan\.npz: digest does not match"):
         load_plan(path)
 
@@ -61,7 +64,7 @@ def test_signature_round_trip_is_small(path: Path) -> None:
     write_signature(signature, target)
     assert load_signature(target) == signature
     assert set(json.loads(target.read_text())) == {
-        "params", "layout", "inputs", "rotations", "digest",
+        "params", "layout", "inputs", "outputs", "rotations", "digest",
     }  # fmt: skip
     assert sorted(item.name for item in path.parent.iterdir()) == ["plan.npz", "signature.json"]
 
@@ -73,7 +76,9 @@ def test_unreadable_signatures(path: Path, damage: str) -> None:
     text = target.read_text()
     raw = json.loads(text)
     raw["layout"] |= {"slots": 2048} if damage == "slots" else {}
-    raw["inputs"]["content"] = raw["inputs"]["content"][: 3 if damage == "content" else None]
+    raw["inputs"]["patterns"][0] = raw["inputs"]["patterns"][0][
+        : 3 if damage == "content" else None
+    ]
     raw |= {"weights": []} if damage == "field" else {}
     damaged = {"cut": text[:40], "list": "[1]"}.get(damage, json.dumps(raw))
     target.write_text(damaged)

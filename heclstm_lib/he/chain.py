@@ -1,0 +1,73 @@
+"""How many levels a network needs, and the modulus chain that gives exactly those."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from heclstm_lib.errors import DepthBudgetExceeded
+from heclstm_lib.he.params import CkksParameters, bit_budget
+from heclstm_lib.models.folded import FoldedNetwork
+
+SCALE_BITS = range(26, 41)
+"""Working scales tried: below 26 bits rescaling leaves too little precision, and primes are few."""
+
+LARGEST_PRIME_BITS = 60
+"""SEAL's limit on the bits of one prime."""
+
+
+def network_depth(network: FoldedNetwork, packed: bool = True) -> int:
+    """Levels a network needs: 2 a block, 1 to reach the gates, the LSTM steps, 1 for the score.
+
+    With `packed` gates one more unpacks them. A step costs the product with h (1, not in the
+    first step), the gates (degree - 1), the cell (1) and the output (1).
+    """
+    depth = 2 * (1 + len(network.dense)) + 1
+    if network.hidden:
+        step = (network.gate_degree - 1) + 2
+        depth += 1 + packed + step + (network.frames - 1) * (step + 1)
+    return depth
+
+
+def choose_parameters(
+    network: FoldedNetwork,
+    poly_degree: int,
+    scale_bits: int | None = None,
+    first_bits: int | None = None,
+    special_bits: int | None = None,
+    packed: bool = True,
+) -> CkksParameters:
+    """The chain of exactly the network's depth; without `scale_bits` the largest secure scale.
+
+    Raises DepthBudgetExceeded when even the smallest scale does not fit 128-bit security,
+    SecurityError for a degree outside the tables.
+    """
+    levels = network_depth(network, packed)
+    return choose_chain(levels, poly_degree, scale_bits, first_bits, special_bits)
+
+
+def choose_chain(
+    levels: int,
+    poly_degree: int,
+    scale_bits: int | None = None,
+    first_bits: int | None = None,
+    special_bits: int | None = None,
+) -> CkksParameters:
+    """A chain of `levels` levels; without `scale_bits` at the largest secure scale.
+
+    The first prime leaves 10 bits above the scale for the result, the special prime 12 and what
+    is to spare: key switching divides its noise by it. Raises as `choose_parameters`.
+    """
+    budget = bit_budget(poly_degree)
+    for bits in reversed(SCALE_BITS) if scale_bits is None else [scale_bits]:
+        params = CkksParameters(
+            poly_degree, levels, bits, first_bits or bits + 10, special_bits or bits + 12
+        )
+        spare = budget - params.total_bits
+        if spare >= 0:
+            widest = special_bits or min(params.special_bits + spare, LARGEST_PRIME_BITS)
+            return replace(params, special_bits=widest)
+    raise DepthBudgetExceeded(
+        f"the network needs {levels} levels: {params.total_bits} bits at {params.scale_bits} a "
+        f"level, but N={poly_degree} allows {budget} at 128-bit security. "
+        "Use a larger N, fewer frames, quadratic gates or a smaller scale_bits."
+    )
