@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heclstm_lib import __version__
+from heclstm_lib.bench_cli import add_bench_parser
 from heclstm_lib.calibrate_cli import add_calibrate_parser
 from heclstm_lib.config import list_profiles
 from heclstm_lib.data_cli import add_data_parser
@@ -27,6 +28,7 @@ EXAMPLES = """examples:
   heclstm data list
   heclstm plan --profile smoke --json
   heclstm calibrate --poly-degree 16384
+  heclstm bench --list
 """
 
 
@@ -46,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_data_parser(commands)
     add_plan_parser(commands)
     add_calibrate_parser(commands)
+    add_bench_parser(commands)
     return parser
 
 
@@ -119,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print("\nstopped; heclstm study --resume goes on from here.", file=sys.stderr)
+        again = f"; heclstm {args.command} --resume goes on from here" if "resume" in args else ""
+        print(f"\nstopped{again}.", file=sys.stderr)
         return 130
 
 

@@ -24,7 +24,7 @@ class Record:
     status: "ok"; "wrong" (outputs off by more than the suite's tolerance: kept and flagged);
     "partial" (a part was measured, without outputs); "failed"; "skipped" (not installed, or the
     contender refuses the case). `error` is the largest error of an output; `setup`, `run` and
-    `floor` are the contender's answers.
+    `floor` are the contender's answers; heading, group and case are the suite's.
     """
 
     suite: str
@@ -36,7 +36,12 @@ class Record:
     reason: str = ""
     session: str = ""  # when the benchmark that made it began
     commit: str = ""
+    heading: str = ""
+    group: str = ""
+    case: dict[str, Any] = field(default_factory=dict)
     case_digest: str = ""
+    threads: int = 1
+    cores: int = 1
     batch: int = 1
     error: float | None = None
     peak_bytes: int = 0

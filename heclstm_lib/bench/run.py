@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ class _Seat:
         self.process = Contender(command, cores_for(self.entry), self.entry.threads, log)
         options = {"batch": self.suite.case.rows} | self.entry.options
         self.setup = self._ask(self.process, "setup", case=str(self.path), options=options)
-        for _ in range(self.suite.warmup):
+        for _ in range(self.suite.warmups(self.entry)):
             self._ask(self.process, "run")
         return self.process
 
@@ -125,6 +126,11 @@ class _Seat:
             repeat=repeat,
             status=status,
             identity=entry_identity(self.suite, self.entry),
+            heading=self.suite.title,
+            group=self.suite.group,
+            case=asdict(self.suite.case),
+            threads=self.entry.threads,
+            cores=self.entry.cores or self.entry.threads,
             case_digest=self.digest,
             batch=int(self.setup.get("batch") or self.suite.case.rows),
             setup=self.setup,

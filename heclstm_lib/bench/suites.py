@@ -30,6 +30,7 @@ class Entry:
     threads: int = 1  # threads its libraries may use, and cores it is pinned to ...
     cores: int | None = None  # ... unless this says otherwise (worker processes)
     repeats: int | None = None  # None: the suite's
+    warmup: int | None = None  # None: the suite's
     floor: bool = False  # ask for the measured floor of its plan after each run
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -64,6 +65,10 @@ class Suite:
     def rounds(self, entry: Entry) -> int:
         """Counted runs of an entry."""
         return self.repeats if entry.repeats is None else entry.repeats
+
+    def warmups(self, entry: Entry) -> int:
+        """Runs of an entry that are not counted, after each start."""
+        return self.warmup if entry.warmup is None else entry.warmup
 
 
 def load_suites(name_or_path: str = "suites") -> tuple[Suite, ...]:
