@@ -144,11 +144,15 @@ class Plan:
         """
         work: dict[tuple[str, int], float] = defaultdict(float)
         for op in self.ops:
-            units = len(op.args) if op.kind == "weighted_sum" else 1.0
-            if op.kind not in ("square", "multiply", "relinearise"):
-                units *= op.size / 2
-            work[(op.kind, self.working_level(op))] += units
+            work[(op.kind, self.working_level(op))] += self.units(op)
         return dict(work)
+
+    def units(self, op: Op) -> float:
+        """Work of one operation in units of its kind, as `work` counts it."""
+        units = len(op.args) if op.kind == "weighted_sum" else 1.0
+        if op.kind not in ("square", "multiply", "relinearise"):
+            units *= op.size / 2
+        return units
 
     def working_level(self, op: Op) -> int:
         """The level whose primes the operation touches."""
