@@ -29,16 +29,16 @@ _BLOCK_DOUBLES = 1 << 20  # of the input pieces of a block, 8 MB
 _CHUNK = 1 << 16  # numbers an element-wise pass handles, 512 KB: enough to hide its call
 
 
-def integer_weights(matrix: NDArray[np.float64], scale: float) -> Integers:
-    """Whole weights round(matrix * scale) as int64, any shape.
+def integer_weights(matrix: NDArray[np.float64], scale: float | NDArray[np.float64]) -> Integers:
+    """Whole weights round(matrix * scale) as int64; `scale` one number, or broadcast to matrix.
 
     Raises PlanError when one exceeds 2**62 or is not finite.
     """
     scaled = np.rint(np.asarray(matrix, dtype=np.float64) * scale)
     if not np.all(np.abs(scaled) <= MAX_WEIGHT):  # also catches nan
         raise PlanError(
-            f"a weight of {float(np.abs(matrix).max()):.3g} at scale 2^{np.log2(scale):.1f} is not "
-            "below 2^62; weights must be finite, and the scale of a weighted sum may be smaller."
+            f"a weight of {float(np.abs(matrix).max()):.3g} at scale {float(np.max(scale)):.3g} is "
+            "not below 2^62; weights must be finite, and a weighted sum may take a smaller scale."
         )
     return scaled.astype(np.int64)
 

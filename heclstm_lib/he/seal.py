@@ -17,6 +17,9 @@ import tenseal
 from tenseal import sealapi as api
 
 from heclstm_lib.errors import PlanError, WireError
+from heclstm_lib.he.encoded import EncodedPlaintexts, Key
+from heclstm_lib.he.memory import coefficients, make_ciphertext
+from heclstm_lib.he.modular import integer_weights, weighted_sums
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan
@@ -33,9 +36,10 @@ class Context:
         self.params = params
         parms = api.EncryptionParameters(api.SCHEME_TYPE.CKKS)
         parms.set_poly_modulus_degree(params.poly_degree)
-        parms.set_coeff_modulus(
-            api.CoeffModulus.Create(params.poly_degree, list(params.coeff_bits))
-        )
+        made = api.CoeffModulus.Create(params.poly_degree, list(params.coeff_bits))
+        if (found := tuple(modulus.value() for modulus in made)) != params.primes:
+            raise PlanError(f"SEAL's primes {found} are not the plan's {params.primes}.")
+        parms.set_coeff_modulus(made)
         self.seal = api.SEALContext(parms, True, api.SEC_LEVEL_TYPE.TC128)
         if not self.seal.parameters_set():
             raise PlanError(f"SEAL refuses {params}: {self.seal.parameters_error_message()}.")
@@ -101,41 +105,39 @@ def first_coefficients(ciphertext: Any, count: int) -> Vector:
 
 
 class SealBackend:
-    """Runs a plan's operations on ciphertexts; keeps encoded plaintexts for the next batch."""
+    """Runs a plan's operations on ciphertexts; the model's plaintexts come encoded."""
 
-    def __init__(self, context: Context, relin: Any, galois: Mapping[int, Any]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        relin: Any,
+        galois: Mapping[int, Any],
+        encoded: EncodedPlaintexts | None = None,
+    ) -> None:
+        """`encoded` keeps the plaintexts (default: in memory, up to a quarter of what is free)."""
         self.context = context
         self._relin = relin
         self._galois = galois
         self._evaluator = api.Evaluator(context.seal)
-        self._encoded: dict[tuple[int | None, int, float], Any] = {}
+        self._encoded = EncodedPlaintexts(context) if encoded is None else encoded
 
     def forget(self) -> None:
         """Drop the encoded plaintexts (when the vectors behind the operations change)."""
-        self._encoded.clear()
+        self._encoded.forget()
 
     def encode_plan(self, plan: Plan) -> None:
         """Encode every plaintext of a plan, so that no evaluation pays for it."""
-        for op in plan.ops:
-            if op.kind in ("add_plain", "multiply_plain") and op.constant is not None:
-                self._plain(plan.layout.expand(plan.constants[op.constant]), op)
+        keys = [_key(op) for op in plan.ops if op.kind in ("add_plain", "multiply_plain")]
+        self._encoded.prepare(keys, lambda index: plan.layout.expand(plan.constants[index]))
 
     def _plain(self, vector: Vector, op: Op) -> Any:
-        key = (op.constant, op.level, op.constant_scale)
-        if key not in self._encoded:
-            self._encoded[key] = self.context.encode(vector, op.level, op.constant_scale)
-        return self._encoded[key]
+        return self._encoded.get(_key(op), vector)
 
     def _result(self, call: Any, op: Op, *args: Any) -> Any:
         """Run one evaluator call and hold its scale against the plan's."""
         result = api.Ciphertext()
         call(*args, result)
-        if not np.isclose(result.scale, op.scale, rtol=SCALE_TOLERANCE, atol=0):
-            raise PlanError(
-                f"layer '{op.layer}', operation {op.index} ({op.kind}): SEAL's scale "
-                f"{result.scale!r} is not the planned {op.scale!r}. The plan was made for other "
-                "primes: plan again with this version."
-            )
+        _check_scale(result.scale, op)
         result.scale = op.scale  # same number up to rounding; SEAL compares to the last bit
         return result
 
@@ -152,19 +154,18 @@ class SealBackend:
         return self._result(self._evaluator.multiply_plain, op, value, self._plain(vector, op))
 
     def weighted_sums(self, values: Sequence[Any], matrix: Vector, ops: Sequence[Op]) -> list[Any]:
-        return [self._weighted_sum(values, row, op) for row, op in zip(matrix, ops, strict=True)]
-
-    def _weighted_sum(self, values: Sequence[Any], weights: Vector, op: Op) -> Any:
-        total = None
-        for value, weight in zip(values, weights, strict=True):
-            if abs(weight) * op.constant_scale < 0.5:
-                continue  # SEAL refuses a product that is plainly zero
-            plain = self.context.encode(np.asarray(weight), op.level, op.constant_scale)
-            product = self._result(self._evaluator.multiply_plain, op, value, plain)
-            total = (
-                product if total is None else self._result(self._evaluator.add, op, total, product)
-            )
-        return total
+        scales = np.array([op.constant_scale for op in ops])
+        level, size = ops[0].level, values[0].size()
+        for op in ops:
+            _check_scale(values[0].scale * op.constant_scale, op)
+        results = [make_ciphertext(self.context, level, size, op.scale, values[0]) for op in ops]
+        weighted_sums(
+            [coefficients(value) for value in values],
+            integer_weights(matrix, scales[:, None]),
+            self.context.params.primes[: level + 1],
+            [coefficients(result) for result in results],
+        )
+        return results
 
     def multiply(self, left: Any, right: Any, op: Op) -> Any:
         return self._result(self._evaluator.multiply, op, left, right)
@@ -186,3 +187,17 @@ class SealBackend:
     def rotate(self, value: Any, op: Op) -> Any:
         element = rotation_element(op.step, self.context.params.poly_degree)
         return self._result(self._evaluator.apply_galois, op, value, element, self._galois[op.step])
+
+
+def _key(op: Op) -> Key:
+    """The plaintext of an operation; an operation outside a plan may have no numbered constant."""
+    return Key(-1 if op.constant is None else op.constant, op.level, op.constant_scale)
+
+
+def _check_scale(scale: float, op: Op) -> None:
+    if not np.isclose(scale, op.scale, rtol=SCALE_TOLERANCE, atol=0):
+        raise PlanError(
+            f"layer '{op.layer}', operation {op.index} ({op.kind}): SEAL's scale {scale!r} is not "
+            f"the planned {op.scale!r}. The plan was made for other primes: plan again with this "
+            "version."
+        )

@@ -11,6 +11,7 @@ from typing import Any
 
 from heclstm_lib.errors import WireError
 from heclstm_lib.he.backend import execute
+from heclstm_lib.he.encoded import EncodedPlaintexts
 from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.seal import (
     TENSEAL_VERSION,
@@ -26,7 +27,8 @@ from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_mess
 class Server:
     """Evaluates a plan for one registered public bundle; loads keys and encodes the model once."""
 
-    def __init__(self, plan: Plan, bundle: Path) -> None:
+    def __init__(self, plan: Plan, bundle: Path, cache: Path | None = None) -> None:
+        """Load the keys; `cache` is a folder for the encoded model (default: only in memory)."""
         self.plan = plan
         self._context = load_context(plan.params)
         steps = plan.rotations
@@ -37,7 +39,8 @@ class Server:
         galois = {
             step: self._galois_key(chunk, step) for step, chunk in zip(steps, chunks, strict=True)
         }
-        self._backend = SealBackend(self._context, relin, galois)
+        encoded = EncodedPlaintexts(self._context, cache)
+        self._backend = SealBackend(self._context, relin, galois, encoded)
         self._backend.encode_plan(plan)
 
     def _galois_key(self, data: bytes, step: int) -> Any:
