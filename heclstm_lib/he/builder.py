@@ -125,10 +125,11 @@ class Builder:
         return [
             self.multiply_plain(value, vector)
             for value, vector in pairs
-            if not self._vanishes(vector, self._plain_scale(value, self.params.scale))
+            if not self.vanishes(vector, self._plain_scale(value, self.params.scale))
         ]
 
-    def _vanishes(self, vector: Vector, scale: float) -> bool:
+    def vanishes(self, vector: Vector, scale: float) -> bool:
+        """Whether a constant is encoded as zero at a scale."""
         if not np.any(vector):
             return True
         if scale * np.sqrt(np.mean(vector**2)) >= np.sqrt(self.layout.slots):

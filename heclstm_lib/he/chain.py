@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from heclstm_lib.errors import DepthBudgetExceeded
 from heclstm_lib.he.params import CkksParameters, bit_budget
+from heclstm_lib.he.scan import scan_depth
 from heclstm_lib.models.folded import FoldedNetwork
 
 SCALE_BITS = range(26, 41)
@@ -22,7 +23,9 @@ def network_depth(network: FoldedNetwork, packed: bool = True) -> int:
     first step), the gates (degree - 1), the cell (1) and the output (1).
     """
     depth = 2 * (1 + len(network.dense)) + 1
-    if network.hidden:
+    if network.hidden and network.recurrence == "sru":
+        depth += packed + scan_depth(network.frames, network.gate_degree)
+    elif network.hidden:
         step = (network.gate_degree - 1) + 2
         depth += 1 + packed + step + (network.frames - 1) * (step + 1)
     return depth

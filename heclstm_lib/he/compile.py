@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,11 +10,13 @@ from heclstm_lib.errors import PlanError
 from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.check import check_plan
 from heclstm_lib.he.convolution import Convolution
-from heclstm_lib.he.linear import Products, Tensor, pad_rows
-from heclstm_lib.he.lstm import LstmCompiler, padded_hidden
+from heclstm_lib.he.gates import BLOCKS, unpack_gates
+from heclstm_lib.he.linear import Products, Tensor, pad_rows, padded_rows
+from heclstm_lib.he.lstm import LstmCompiler
 from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.scan import ScanCompiler, scan_steps
 from heclstm_lib.models.folded import FoldedNetwork
 
 
@@ -45,7 +46,7 @@ class _Compiler:
 
     def plan(self) -> Plan:
         network, builder = self.network, self.builder
-        rows = self.rows(len(network.dense[0][0])) if network.dense else self.gate_rows
+        rows = self.padded(len(network.dense[0][0])) if network.dense else self.gate_rows
         convolution = Convolution(
             builder, network.conv_weight, network.conv_bias, network.image_size, network.stride,
             rows or 1,
@@ -54,9 +55,9 @@ class _Compiler:
         for number, (matrix, bias) in enumerate(network.dense, start=1):
             block = self.dense(number, chunks, count, matrix, bias)
             count, chunks = len(block.values), iter([block])
-        hidden = self.recurrence(chunks, count)
+        temporal = self.recurrence(chunks, count)
         with builder.layer("voting"):
-            result = self.score(hidden)
+            result = self.score(temporal)
         channels = network.conv_weight.shape[1]
         shape = (channels, network.image_size, network.image_size)
         return Plan(
@@ -65,21 +66,21 @@ class _Compiler:
             tuple(builder.ops), tuple(builder.constants), (result.index,),
         )  # fmt: skip
 
-    def rows(self, count: int) -> int:
-        """Rows of a matrix as it is laid out: a power of two unless features stand alone."""
-        return count if self.scalar else power_of_two(count)
+    def padded(self, rows: int) -> int:
+        """Rows of a matrix as its product is laid out."""
+        return padded_rows(rows, self.layout.features)
 
     @property
     def gate_rows(self) -> int:
         """Rows of the first matrix after the features: all gates packed, or one gate."""
-        hidden = padded_hidden(self.network, self.scalar)
-        return hidden * (4 if self.packed else 1)
+        hidden = self.padded(self.network.hidden)
+        return hidden * (BLOCKS if self.packed else 1)
 
     def dense(
         self, number: int, chunks: Iterator[Tensor], count: int, matrix: Vector, bias: Vector
     ) -> Tensor:
         """A further block: matrix, bias, square."""
-        builder, rows = self.builder, self.rows(len(matrix))
+        builder, rows = self.builder, self.padded(len(matrix))
         with builder.layer(f"blocks.{number}.conv"):
             products = Products(builder, [pad_rows(matrix, rows)], count)
             for chunk in chunks:
@@ -101,15 +102,19 @@ class _Compiler:
         builder = self.builder
         return builder.rescale(builder.raw_square(value)) if self.scalar else builder.square(value)
 
-    def recurrence(self, chunks: Iterator[Tensor], count: int) -> list[Tensor]:
-        """Hidden states of all frames; the frames' spatial scores are kept on the way."""
+    def recurrence(self, chunks: Iterator[Tensor], count: int) -> list[Op]:
+        """The states' part of the score; the frames' spatial scores are kept on the way."""
         network, builder = self.network, self.builder
-        compiler = LstmCompiler(network, builder) if network.hidden else None
-        products = Products(builder, self.gate_matrices(), count)
+        kind = ScanCompiler if network.recurrence == "sru" else LstmCompiler
+        compiler = kind(network, builder) if network.hidden else None
+        apart = compiler is not None and not self.packed
+        products = Products(
+            builder, self.gate_matrices(), count, compiler.lanes if compiler and apart else None
+        )
         spatial: list[Op] = []
         for chunk in chunks:
             if compiler is not None:
-                with builder.layer("lstm.input"):
+                with builder.layer(f"{compiler.layer}.input"):
                     products.feed(chunk)
             if not (self.scalar and network.hidden):
                 with builder.layer("weighted_unit"):
@@ -119,30 +124,31 @@ class _Compiler:
             self.spatial = [builder.relinearise(builder.rescale(value)) for value in spatial]
         if compiler is None:
             return []
-        with builder.layer("lstm.input"):
+        with builder.layer(f"{compiler.layer}.input"):
             results = products.finish()
-            gates = [[builder.sum([v] if v else []) for v in parts] for parts in results[:4]]
-        if self.scalar:
-            with builder.layer("weighted_unit"):
-                self.spatial = self.frame_scores(results[4])
+            if self.scalar:
+                with builder.layer("weighted_unit"):
+                    self.spatial = self.frame_scores(results.pop())
+            gates = [[builder.sum([v] if v else []) for v in parts] for parts in results]
         if self.packed and not self.scalar:
-            with builder.layer("lstm.unpack"):
-                gates = compiler.unpack(gates[0][0])
-        return compiler.steps(gates)
+            with builder.layer(f"{compiler.layer}.unpack"):
+                gates = unpack_gates(builder, gates[0][0], compiler.period, compiler.lanes)
+        return compiler.temporal(gates)
 
     def gate_matrices(self) -> list[Vector]:
         """The matrices from the features: gates, packed or apart; for scalars also the scores."""
-        network, hidden = self.network, padded_hidden(self.network, self.scalar)
+        network, hidden = self.network, self.padded(self.network.hidden)
         gates = [pad_rows(gate, hidden) for gate in network.gate_input]
         if self.scalar:
             return [*gates, network.spatial]
-        if self.packed and 4 * hidden > self.layout.features:
+        rows = BLOCKS * hidden
+        if self.packed and rows > self.layout.features:
             raise PlanError(
-                f"packing: {4 * hidden} rows (four gates of the padded hidden size) do not fit a "
+                f"packing: {rows} rows (the gates of the padded hidden size) do not fit a "
                 f"feature axis of {self.layout.features}. Encrypt fewer sequences together, or "
                 "plan the gates apart."
             )
-        return [np.concatenate(gates)] if self.packed else gates
+        return [pad_rows(np.concatenate(gates), rows)] if self.packed else gates
 
     def spatial_products(self, chunk: Tensor) -> Iterator[tuple[Op, Vector]]:
         """Each feature once, times its weight in each frame's score."""
@@ -164,34 +170,20 @@ class _Compiler:
         ]
         return [self.builder.rescale(self.builder.sum(products))] if products else []
 
-    def score(self, hidden: list[Tensor]) -> Op:
-        """Weighted unit, frame score and votes: a product a state, then folds over the slots."""
+    def score(self, temporal: list[Op]) -> Op:
+        """Weighted unit, frame score and votes: what is left are folds over the slots."""
         builder = self.builder
-        terms = list(self.spatial)
-        level = hidden[-1].values[0].level if hidden else self.spatial[0].level
-        pairs = [
-            (builder.lower(value, level), self.once(row, content, t))
-            for t, (state, row) in enumerate(zip(hidden, self.network.temporal, strict=False))
-            for value, content in zip(state.values, state.contents, strict=True)
-        ]
-        products = builder.products(pairs)
-        if products:
-            temporal = builder.rescale(builder.sum(products))
-            terms = [temporal, *(builder.lower(value, temporal.level) for value in terms)]
-        score = builder.fold(builder.sum(terms), self.layout.slots, self.layout.lanes)
-        return builder.add_plain(self.sum_frames(score), np.full((1, 1), self.network.bias))
-
-    def once(self, row: Vector, content: np.ndarray, frame: int) -> Vector:
-        """Weights of a state, at one copy of each place and the lanes of one frame."""
-        weights = np.zeros(self.layout.features)
-        weights[: len(content)] = np.where(content >= 0, row[np.maximum(content, 0)], 0.0)
-        return self.layout.spread(weights, frame)
+        terms = [*temporal, *self.spatial]
+        level = min((value.level for value in terms), default=0)
+        total = builder.sum(builder.lower(value, level) for value in terms)
+        score = self.sum_frames(builder.fold(total, self.layout.slots, self.layout.lanes))
+        return builder.add_plain(score, np.full((1, 1), self.network.bias))
 
     def sum_frames(self, score: Op) -> Op:
-        """Sum over frames by rotations of one frame back, the key that the LSTM uses already."""
-        for width in itertools.takewhile(
-            lambda width: width < self.layout.frames, (1 << bit for bit in itertools.count())
-        ):
-            back = self.builder.rotate(score, -self.layout.sequences, times=width)
-            score = self.builder.add(score, back)
+        """Sum over frames by rotations back, those that the recurrence has keys for already."""
+        builder, step = self.builder, -self.layout.sequences
+        for bit in range(scan_steps(self.layout.frames)):
+            keyed = any(op.step == step << bit for op in builder.ops)
+            back = builder.rotate(score, *((step << bit, 1) if keyed else (step, 1 << bit)))
+            score = builder.add(score, back)
         return score

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.packing import Vector, baby_steps, matrix_diagonals
+from heclstm_lib.he.packing import Vector, baby_steps, matrix_diagonals, power_of_two
 from heclstm_lib.he.plan import Op
 
 Content = NDArray[np.int64]
@@ -31,8 +31,8 @@ class Products:
     With one feature a ciphertext they are weighted sums by scalars, without any rotation.
     Otherwise they are baby-step giant-step sums of diagonals (Halevi and Shoup, CRYPTO 2014):
     all matrices share the baby rotations, all ciphertexts the giant ones. Only the sums stay in
-    memory. R is a power of two unless a ciphertext holds one feature. With `frame`, results are
-    zero in the lanes of all other frames (not for scalars).
+    memory. R is as `padded_rows` says. With `lanes` the results of a matrix are multiplied by its
+    lanes [T], one number a frame (not for scalars).
     """
 
     def __init__(
@@ -40,9 +40,10 @@ class Products:
         builder: Builder,
         matrices: Sequence[Vector],
         ciphertexts: int = 1,
-        frame: int | None = None,
+        lanes: Sequence[Vector | None] | None = None,
     ) -> None:
-        self.builder, self.layout, self.frame = builder, builder.layout, frame
+        self.builder, self.layout = builder, builder.layout
+        self.lanes = lanes or [None] * len(matrices)
         self.matrices, self.ciphertexts = matrices, ciphertexts
         features = self.layout.features
         self.scalar = features == 1
@@ -84,19 +85,20 @@ class Products:
         rotated = [value]
         while len(rotated) < min(self.babies, count):
             rotated.append(self.builder.rotate(rotated[-1], self.layout.lanes))
-        for block, one in enumerate(diagonals):
+        for block, (one, (number, _)) in enumerate(zip(diagonals, self.blocks, strict=True)):
             for giant in range(-(-count // self.babies)):
                 first = giant * self.babies
                 pairs = [
-                    (rotated[k - first], self._mask(one[k], first))
+                    (rotated[k - first], self._mask(one[k], first, self.lanes[number]))
                     for k in range(first, min(first + self.babies, count))
                     if k in one
                 ]
                 self._add(block, giant, self.builder.products(pairs))
 
-    def _mask(self, diagonal: Vector, first: int) -> Vector:
+    def _mask(self, diagonal: Vector, first: int, lanes: Vector | None) -> Vector:
         """A diagonal rolled back by the giant step it will be rotated by."""
-        return np.roll(self.layout.spread(diagonal, self.frame), first, axis=0)
+        mask = np.roll(self.layout.spread(diagonal), first, axis=0)
+        return mask if lanes is None else mask * lanes
 
     def _diagonals(self, number: int, first: int, content: Content) -> dict[int, Vector]:
         columns = np.unique(content[content >= 0])
@@ -117,6 +119,16 @@ class Products:
         total = builder.horner(giants, self.babies * unit)
         value = builder.relinearise(builder.rescale(total))
         return builder.fold(value, self.period * unit, rows * unit)
+
+
+def padded_rows(count: int, features: int) -> int:
+    """Rows of a matrix as its product is laid out: a power of two, or full ciphertexts.
+
+    >>> padded_rows(12, 64), padded_rows(12, 4), padded_rows(12, 1)
+    (16, 12, 12)
+    """
+    padded = power_of_two(count)
+    return padded if padded <= features else -(-count // features) * features
 
 
 def pad_rows(matrix: Vector, rows: int) -> Vector:

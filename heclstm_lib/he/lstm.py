@@ -14,24 +14,46 @@ from collections.abc import Sequence
 import numpy as np
 
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.linear import Products, Tensor, pad_rows
-from heclstm_lib.he.packing import power_of_two
+from heclstm_lib.he.gates import ONES, evaluate_gate
+from heclstm_lib.he.linear import Content, Products, Tensor, pad_rows, padded_rows
+from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Op
-from heclstm_lib.models.folded import GATES, FoldedNetwork, GateForm
+from heclstm_lib.models.folded import GATES, FoldedNetwork
 
 
 class LstmCompiler:
     """Appends every step of the LSTM to a builder; h and c are lists of ciphertexts."""
+
+    layer = "lstm"
+    lanes: tuple[Vector | None, ...] = (None,) * len(GATES)
 
     def __init__(self, network: FoldedNetwork, builder: Builder) -> None:
         self.network = network
         self.builder = builder
         self.layout = builder.layout
         self.scalar = self.layout.features == 1
-        self.period = padded_hidden(network, self.scalar)
+        self.period = padded_rows(network.hidden, self.layout.features)
         self.width = min(self.period, self.layout.features)
         place = np.arange(self.period).reshape(-1, self.width)
         self.contents = tuple(np.where(place < network.hidden, place, -1))
+
+    def temporal(self, inputs: Sequence[Sequence[Op]]) -> list[Op]:
+        """The score's sum over states, or nothing if all its weights are 0."""
+        builder, hidden = self.builder, self.steps(inputs)
+        level = hidden[-1].values[0].level
+        with builder.layer("voting"):
+            products = builder.products(
+                (builder.lower(value, level), self.once(row, content, t))
+                for t, (state, row) in enumerate(zip(hidden, self.network.temporal, strict=True))
+                for value, content in zip(state.values, state.contents, strict=True)
+            )
+            return [builder.rescale(builder.sum(products))] if products else []
+
+    def once(self, row: Vector, content: Content, frame: int) -> Vector:
+        """Weights of a state, at one copy of each place and the lanes of one frame."""
+        weights = np.zeros(self.layout.features)
+        weights[: len(content)] = np.where(content >= 0, row[np.maximum(content, 0)], 0.0)
+        return self.layout.spread(weights, frame)
 
     def steps(self, inputs: Sequence[Sequence[Op]]) -> list[Tensor]:
         """Hidden states h_t, t = 0..T-1, from the inputs' share of the gate arguments."""
@@ -45,24 +67,6 @@ class LstmCompiler:
                 cell, state = self.step(arguments, cell, t)
                 hidden.append(Tensor(tuple(state), self.contents))
         return hidden
-
-    def unpack(self, packed: Op) -> list[list[Op]]:
-        """Four gates of period H from one of blocks i, f, g, o: three rotations, masks, a level."""
-        rotated = [packed]
-        for _ in range(3):
-            rotated.append(self.builder.rotate(rotated[-1], self.period * self.layout.lanes))
-        block = np.repeat(np.arange(4), self.period)
-        gates = []
-        for number in range(len(GATES)):
-            terms = [
-                self.builder.multiply_plain(
-                    rotated[shift],
-                    self.layout.spread((block == (number - shift) % 4).astype(np.float64)),
-                )
-                for shift in range(4)
-            ]
-            gates.append([self.builder.rescale(self.builder.sum(terms))])
-        return gates
 
     def biased(self, number: int, gate: Sequence[Op]) -> list[Op]:
         """A gate plus its bias; places beyond H hold the gate's argument of zero."""
@@ -78,7 +82,8 @@ class LstmCompiler:
         """Gate arguments of step t: inputs plus U h_{t-1}, h moved into the lanes of frame t."""
         builder = self.builder
         matrices = [pad_rows(matrix, self.period) for matrix in self.network.gate_recurrent]
-        products = Products(builder, matrices, len(hidden.values), None if self.scalar else t)
+        lanes = None if self.scalar else [np.eye(self.layout.frames)[t]] * len(matrices)
+        products = Products(builder, matrices, len(hidden.values), lanes)
         moved = (builder.rotate(value, -self.layout.sequences) for value in hidden.values)
         products.feed(Tensor(tuple(moved), hidden.contents))
         return [
@@ -93,17 +98,6 @@ class LstmCompiler:
         """The gate's input, lowered, plus its share of the recurrent product if there is one."""
         lowered = self.builder.lower(gate, level)
         return lowered if recurrent is None else self.builder.add(recurrent, lowered)
-
-    def gate(self, form: GateForm, argument: Op) -> Op:
-        """One polynomial gate: a square, or y (y^2 + inner)."""
-        builder = self.builder
-        value = builder.square(argument)
-        if form.degree == 3:
-            value = builder.add_plain(value, np.full((1, 1), form.inner))
-            value = builder.reduce(builder.multiply(value, builder.lower(argument, value.level)))
-        elif form.sign < 0:
-            value = builder.negate(value)
-        return builder.add_plain(value, np.full((1, 1), form.constant))
 
     def step(
         self, arguments: Sequence[Sequence[Op]], cell: list[Op], t: int
@@ -120,7 +114,7 @@ class LstmCompiler:
         """One cell and state; one relinearisation serves both products of c."""
         builder = self.builder
         gates = {
-            name: self.gate(form, argument)
+            name: evaluate_gate(builder, form, argument, ONES)
             for name, form, argument in zip(GATES, self.network.gates, arguments, strict=True)
             if name != "f" or cell is not None
         }
@@ -143,8 +137,3 @@ class LstmCompiler:
         scaled = builder.rescale(builder.multiply_plain(cell, ones, scale=like.scale))
         lowered = builder.lower(scaled, like.level)
         return builder.rotate(lowered, -self.layout.sequences)
-
-
-def padded_hidden(network: FoldedNetwork, scalar: bool) -> int:
-    """Places of a hidden state: H, padded to a power of two unless each has its own ciphertext."""
-    return network.hidden if scalar else power_of_two(network.hidden)

@@ -32,9 +32,12 @@ class Parties:
         return self.client.decrypt_scores(self.folder / "response")
 
 
-def make_parties(network: FoldedNetwork, poly_degree: int, sequences: int, folder: Path) -> Parties:
+def make_parties(
+    network: FoldedNetwork, poly_degree: int, sequences: int, folder: Path, packed: bool = True
+) -> Parties:
     """Plan, keys and a registered server."""
-    plan = plan_network(network, choose_parameters(network, poly_degree), sequences)
+    params = choose_parameters(network, poly_degree, packed=packed)
+    plan = plan_network(network, params, sequences, packed)
     client = Client(plan.signature)
     client.write_public_bundle(folder / "bundle")
     return Parties(network, plan, client, Server(plan, folder / "bundle"), folder)

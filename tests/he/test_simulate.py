@@ -62,5 +62,7 @@ def test_headroom_falls_with_the_first_prime_and_ends_in_an_error() -> None:
 
     assert headroom(network, 40) - headroom(network, 36) == pytest.approx(4, abs=0.01)
     large = replace(network, spatial=network.spatial * 1e5)
-    with pytest.raises(PlanError, match=r"layer 'voting', operation \d+: a value of .* overflows"):
+    with pytest.raises(
+        PlanError, match=r"layer 'weighted_unit', operation \d+: a value of .* overflows"
+    ):
         headroom(large, 36)
