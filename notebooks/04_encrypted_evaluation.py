@@ -29,8 +29,9 @@ import pandas as pd
 
 from heclstm_lib.evaluation.agreement import agreement, check_agreement
 from heclstm_lib.evaluation.cost import bytes_table, time_by
+from heclstm_lib.evaluation.floor import floor_table
 from heclstm_lib.evaluation.metrics import metric_table
-from heclstm_lib.evaluation.primitives import floor_table, load_primitives
+from heclstm_lib.evaluation.primitives import load_primitives
 from heclstm_lib.figures.he import plot_agreement, plot_bytes, plot_time
 from heclstm_lib.figures.tables import show_metrics
 from heclstm_lib.figures.training import plot_votes

@@ -20,8 +20,11 @@ MEASURED: dict[str, int | None] = {
 }
 """Primitive -> the lowest level it is measured at; None: at the top level only."""
 
-SUM_ARGUMENTS, SUM_ROWS = 25, 8
-"""Shape of the weighted sums timed: the taps of a 5x5 convolution into 8 channels."""
+SUM_ROWS, SUM_ARGUMENTS = 16, 25
+"""Shape of the weighted sums that give its price; wider ones cost less an argument."""
+
+SUM_VALUES = 32
+"""Different ciphertexts in a weighted sum that is timed; more arguments repeat them."""
 
 Call = tuple[Callable[[], Any], int]
 """A call, and how many units of its primitive it does."""
@@ -55,7 +58,7 @@ class PrimitiveCalls:
 
     def calls(self, level: int) -> dict[str, Call]:
         """A call of each primitive that exists at `level`, with the units it does."""
-        value = self.backend.mod_switch(self.fresh, self._op("mod_switch", level))
+        value = self.value(level)
         calls = self._moves(value, level) | self._sums(value, level)
         if level > 0:
             calls |= self._plain_products(value, level) | self._products(value, level)
@@ -92,14 +95,24 @@ class PrimitiveCalls:
         backend, square = self.backend, self.params.scale**2
         product = self._op("multiply_plain", level, scale=square)
         down = self._op("mod_switch", level - 1)
-        values = [backend.add(value, value, self._op("add", level)) for _ in range(SUM_ARGUMENTS)]
-        weights = np.random.default_rng(0).normal(size=(SUM_ROWS, SUM_ARGUMENTS))
-        sums = [self._op("weighted_sum", level, scale=square) for _ in weights]
         return {
             "multiply_plain": lambda: backend.multiply_plain(value, self.vector, product),
-            "weighted_sum": lambda: backend.weighted_sums(values, weights, sums),
+            "weighted_sum": self.weighted_sums(value, level, SUM_ROWS, SUM_ARGUMENTS),
             "mod_switch": lambda: backend.mod_switch(value, down),
         }
+
+    def weighted_sums(self, value: Any, level: int, rows: int, arguments: int) -> Callable[[], Any]:
+        """A call of `rows` weighted sums of as many arguments at once, of values like `value`."""
+        add = self._op("add", level)
+        copies = [self.backend.add(value, value, add) for _ in range(min(arguments, SUM_VALUES))]
+        values = [copies[place % len(copies)] for place in range(arguments)]
+        weights = np.random.default_rng(0).normal(size=(rows, arguments))
+        sums = [self._op("weighted_sum", level, scale=self.params.scale**2) for _ in weights]
+        return lambda: self.backend.weighted_sums(values, weights, sums)
+
+    def value(self, level: int) -> Any:
+        """A ciphertext at a level."""
+        return self.backend.mod_switch(self.fresh, self._op("mod_switch", level))
 
     def _products(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
         backend, square = self.backend, self.params.scale**2

@@ -1,8 +1,4 @@
-"""Measured cost of every primitive at every level, and the floor of a plan made of them.
-
-The floor is sum over the plan of (operations of a kind at a level x that primitive's median cost):
-what the plan would take if nothing but SEAL's own work took time.
-"""
+"""Measured cost of every primitive at every level, kept once a processor."""
 
 from __future__ import annotations
 
@@ -20,7 +16,6 @@ from tqdm import tqdm
 from heclstm_lib.evaluation.primitive_calls import MEASURED, PrimitiveCalls
 from heclstm_lib.files import replacing
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.seal import TENSEAL_VERSION
 from heclstm_lib.provenance import cpu_model
 
@@ -55,7 +50,7 @@ def measure_primitives(
             kinds = [kind for kind, at in wanted if at == level]
             for kind, (run, units) in bench.calls(level).items():
                 if kind in kinds:
-                    seconds, runs = _median_seconds(run, repeats)
+                    seconds, runs = median_seconds(run, repeats)
                     rows.append((kind, level, seconds / units, runs))
                     bar.update()
     return pd.DataFrame(rows, columns=["kind", "level", "seconds", "runs"])
@@ -72,8 +67,9 @@ def _cells(params: CkksParameters, only: Collection[Cell] | None) -> list[Cell]:
     return cells if only is None else [cell for cell in cells if cell in only]
 
 
-def _median_seconds(run: Callable[[], Any], repeats: int) -> tuple[float, int]:
-    run()  # warm: encodes the plaintext, touches the memory
+def median_seconds(run: Callable[[], Any], repeats: int) -> tuple[float, int]:
+    """Median of a call's seconds after one to warm up, and how often it was timed."""
+    run()  # encodes the plaintext, touches the memory
     seconds: list[float] = []
     while len(seconds) < repeats:
         begin = time.perf_counter()
@@ -123,21 +119,3 @@ def measured_tables(cache: Path) -> pd.DataFrame:
     ]
     columns = ["kind", "level", "seconds", "poly_degree", "levels"]
     return pd.concat(here, ignore_index=True) if here else pd.DataFrame(columns=columns)
-
-
-def floor_cells(plan: Plan) -> dict[Cell, float]:
-    """What a plan's floor needs: work by (primitive, level); an input is loaded from its bytes."""
-    return {
-        ("load" if kind == "input" else kind, level): units
-        for (kind, level), units in plan.work().items()
-    }
-
-
-def floor_table(plan: Plan, primitives: pd.DataFrame) -> pd.DataFrame:
-    """One row a kind: operations in the plan and the seconds they cannot go below."""
-    cost = primitives.set_index(["kind", "level"])["seconds"]
-    rows = [
-        {"kind": kind, "operations": units, "floor_s": units * cost[(kind, level)]}
-        for (kind, level), units in floor_cells(plan).items()
-    ]
-    return pd.DataFrame(rows).groupby("kind", sort=False).sum().reset_index()

@@ -1,4 +1,4 @@
-"""Costs exist for everything a plan does, are measured once, and the floor adds them up."""
+"""Costs exist for everything a plan does and are measured once a machine."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_only_what_is_asked_for_is_measured() -> None:
 
 
 def test_cheap_primitives_are_timed_more_often(table: pd.DataFrame) -> None:
-    seconds, runs = primitives._median_seconds(lambda: None, repeats=7)
+    seconds, runs = primitives.median_seconds(lambda: None, repeats=7)
     assert (runs, seconds >= 0) == (7, True)
     ticks = iter([0.0, 10.0] * 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(primitives.time, "perf_counter", lambda: next(ticks))
-        assert primitives._median_seconds(lambda: None, repeats=7) == (10.0, 3)
+        assert primitives.median_seconds(lambda: None, repeats=7) == (10.0, 3)
     assert (table.runs == 1).all()
 
 
@@ -70,20 +70,3 @@ def test_costs_are_measured_once_per_machine(
     primitives.load_primitives(PARAMS, tmp_path)
     assert len(calls) == 3 and len(primitives.measured_tables(tmp_path)) == len(table)
     assert primitives.measured_tables(tmp_path / "none").empty
-
-
-class FakePlan:
-    """Three rotations at level 2 and two inputs."""
-
-    def work(self) -> dict[tuple[str, int], float]:
-        return {("input", 2): 2.0, ("rotate", 2): 2.0, ("rotate", 1): 1.0}
-
-
-def test_the_floor_adds_up_work_times_cost() -> None:
-    costs = pd.DataFrame(
-        [("load", 2, 5.0), ("rotate", 2, 3.0), ("rotate", 1, 2.0)],
-        columns=["kind", "level", "seconds"],
-    )
-    floor = primitives.floor_table(FakePlan(), costs).set_index("kind")  # type: ignore[arg-type]
-    assert floor.loc["rotate"].to_list() == [3.0, 8.0]
-    assert floor.loc["load"].to_list() == [2.0, 10.0]
