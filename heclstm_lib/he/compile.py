@@ -10,6 +10,7 @@ from heclstm_lib.errors import PlanError
 from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.check import check_plan
 from heclstm_lib.he.convolution import Convolution
+from heclstm_lib.he.dense import dense_layer, square_features
 from heclstm_lib.he.gates import BLOCKS, unpack_gates
 from heclstm_lib.he.linear import Products, Tensor, pad_rows, padded_rows
 from heclstm_lib.he.lstm import LstmCompiler
@@ -53,7 +54,10 @@ class _Compiler:
         )  # fmt: skip
         count, chunks = convolution.ciphertexts, convolution.chunks()
         for number, (matrix, bias) in enumerate(network.dense, start=1):
-            block = self.dense(number, chunks, count, matrix, bias)
+            with builder.layer(f"blocks.{number}.conv"):
+                block = dense_layer(builder, chunks, count, matrix, bias)
+            with builder.layer(f"blocks.{number}.activation"):
+                block = square_features(builder, block)
             count, chunks = len(block.values), iter([block])
         temporal = self.recurrence(chunks, count)
         with builder.layer("voting"):
@@ -75,32 +79,6 @@ class _Compiler:
         """Rows of the first matrix after the features: all gates packed, or one gate."""
         hidden = self.padded(self.network.hidden)
         return hidden * (BLOCKS if self.packed else 1)
-
-    def dense(
-        self, number: int, chunks: Iterator[Tensor], count: int, matrix: Vector, bias: Vector
-    ) -> Tensor:
-        """A further block: matrix, bias, square."""
-        builder, rows = self.builder, self.padded(len(matrix))
-        with builder.layer(f"blocks.{number}.conv"):
-            products = Products(builder, [pad_rows(matrix, rows)], count)
-            for chunk in chunks:
-                products.feed(chunk)
-            [values] = products.finish()
-            width = min(rows, self.layout.features)
-            biases = pad_rows(bias, rows).reshape(-1, width)
-            places = np.arange(rows).reshape(-1, width)
-            arguments = [
-                builder.add_plain(builder.sum([value] if value else []), self.layout.spread(part))
-                for value, part in zip(values, biases, strict=True)
-            ]
-        with builder.layer(f"blocks.{number}.activation"):
-            squares = tuple(self.square(value) for value in arguments)
-        return Tensor(squares, tuple(np.where(places < len(matrix), places, -1)))
-
-    def square(self, value: Op) -> Op:
-        """A squared feature; where no rotation follows, the sums after it are relinearised."""
-        builder = self.builder
-        return builder.rescale(builder.raw_square(value)) if self.scalar else builder.square(value)
 
     def recurrence(self, chunks: Iterator[Tensor], count: int) -> list[Op]:
         """The states' part of the score; the frames' spatial scores are kept on the way."""

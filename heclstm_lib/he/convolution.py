@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from heclstm_lib.he.builder import Builder
+from heclstm_lib.he.dense import square_feature
 from heclstm_lib.he.linear import Content, Tensor
 from heclstm_lib.he.packing import Vector, offset_copies, power_of_two
 from heclstm_lib.he.plan import Op
@@ -79,9 +80,7 @@ class Convolution:
                 for total, content in zip(sums, contents, strict=True)
             ]
         with builder.layer("blocks.0.activation"):
-            if self.layout.features > 1:
-                return [builder.square(value) for value in values]
-            return [builder.rescale(builder.raw_square(value)) for value in values]
+            return [square_feature(builder, value) for value in values]
 
     def _patterns(self, content: Content) -> Iterator[Content]:
         """Pixel of each place for the taps (channel, dy, dx), in the weights' order."""
