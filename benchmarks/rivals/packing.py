@@ -49,7 +49,7 @@ def cover(
 
 
 def diagonals(matrix: np.ndarray, baby: int, slots: int) -> list[list[np.ndarray]]:
-    """Baby-step giant-step plaintexts [giant][baby step][slots] of matrix [R, K] for period-K input.
+    """Baby-step giant-step plaintexts [giant][baby][slots] of matrix [R, K], input of period K.
 
     Of R and K one divides the other. With x rotated by the baby steps b, the sum over the giant
     steps g (multiples of `baby`) of rotate(sum over b of plaintext * rotate(x, b), g) has period

@@ -10,7 +10,7 @@ from protocol import Contender, rows
 
 
 class BatchCnn(Contender):
-    """An image in each slot (CryptoNets' layout): products with scalars and squares, no rotation."""
+    """An image in each slot (CryptoNets' layout): scalar products and squares, no rotation."""
 
     def setup(self, case: dict[str, np.ndarray], options: dict[str, Any]) -> dict[str, Any]:
         """Context and keys; scalar weights need no encoding."""
