@@ -156,12 +156,15 @@ class SealBackend:
     def weighted_sums(self, values: Sequence[Any], matrix: Vector, ops: Sequence[Op]) -> list[Any]:
         scales = np.array([op.constant_scale for op in ops])
         level, size = ops[0].level, values[0].size()
-        for op in ops:
+        weights = integer_weights(matrix, scales[:, None])
+        for op, row in zip(ops, weights, strict=True):
             _check_scale(values[0].scale * op.constant_scale, op)
+            if not row.any():
+                raise PlanError(f"layer '{op.layer}', operation {op.index}: all weights are zero.")
         results = [make_ciphertext(self.context, level, size, op.scale, values[0]) for op in ops]
         weighted_sums(
             [coefficients(value) for value in values],
-            integer_weights(matrix, scales[:, None]),
+            weights,
             self.context.params.primes[: level + 1],
             [coefficients(result) for result in results],
         )

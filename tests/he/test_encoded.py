@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from networks import make_frames, make_network
+from parties import make_parties
 
 from heclstm_lib.he import plaintext_file
 from heclstm_lib.he.encoded import EncodedPlaintexts, Key
@@ -18,6 +20,7 @@ from heclstm_lib.he.memory import plaintext_coefficients
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.seal import Context, load_context
+from heclstm_lib.he.server import Server
 
 PARAMS = CkksParameters(poly_degree=8192, levels=2, scale_bits=36, first_bits=45, special_bits=46)
 VECTORS = np.random.default_rng(0).normal(size=(3, 4096))
@@ -240,3 +243,23 @@ def test_two_workers_at_once_write_one_file(tmp_path: Path) -> None:
     outputs = [worker.communicate(timeout=120) for worker in workers]
     assert sorted(out.strip() for out, _ in outputs) == ["0", str(len(KEYS))], outputs
     only_file(tmp_path)
+
+
+def test_a_server_started_again_encodes_nothing_and_answers_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network(hidden=0)
+    parties = make_parties(network, 16384, 2, tmp_path)
+    frames = make_frames(network, 2)
+    expected = parties.scores(frames)
+    Server(parties.plan, tmp_path / "bundle", cache=tmp_path / "cache")
+    encode = Context.encode
+
+    def scalars_only(context: Context, vector: Vector, level: int, scale: float) -> Any:
+        assert vector.ndim == 0
+        return encode(context, vector, level, scale)
+
+    monkeypatch.setattr(Context, "encode", scalars_only)
+    parties.server = Server(parties.plan, tmp_path / "bundle", cache=tmp_path / "cache")
+    monkeypatch.undo()  # the client encodes its frames
+    np.testing.assert_allclose(parties.scores(frames), expected, atol=1e-4)
