@@ -9,17 +9,17 @@ from pathlib import Path
 import pandas as pd
 
 from heclstm_lib.config import load_profile
-from heclstm_lib.errors import ConfigError, DepthBudgetExceeded
+from heclstm_lib.errors import ConfigError
 from heclstm_lib.evaluation.cost_model import load_costs
 from heclstm_lib.evaluation.primitive_calls import MEASURED
 from heclstm_lib.evaluation.primitives import load_primitives, primitives_path
-from heclstm_lib.he.chain import LARGEST_PRIME_BITS, choose_chain
+from heclstm_lib.he.chain import LARGEST_PRIME_BITS, choose_chain, longest_chain
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.paths import cache_root
 from heclstm_lib.plan_cli import untrained_model
-from heclstm_lib.stages.conversion import plan_network_of
+from heclstm_lib.stages.planning import choose_study_plan
 
 EXAMPLES = """examples:
   heclstm calibrate                                    the chain of the default profile's plan
@@ -28,7 +28,6 @@ EXAMPLES = """examples:
   heclstm calibrate --poly-degree 32768 --levels 24 --scale-bits 32
   heclstm calibrate --poly-degree 32768 --estimate     what the planner assumes unmeasured
 """
-TYPICAL_SCALE_BITS = 36
 
 
 def add_calibrate_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +35,7 @@ def add_calibrate_parser(subparsers: argparse._SubParsersAction[argparse.Argumen
     parser = subparsers.add_parser(
         "calibrate",
         help="measure the primitives on this processor for the planner and the floor",
-        description="Measure every CKKS primitive at every level, on one thread, and keep the "
+        description="Measure every CKKS primitive at every level, and keep the "
         "costs for this processor. A chain serves all shorter chains of its ring degree; what "
         "was not measured is estimated from operation counts.",
         epilog=EXAMPLES,
@@ -47,7 +46,7 @@ def add_calibrate_parser(subparsers: argparse._SubParsersAction[argparse.Argumen
     parser.add_argument("--model", type=Path, help="trained polynomial twin (polynomial.pt)")
     parser.add_argument("--poly-degree", type=int, help="N; instead of a profile's plan")
     parser.add_argument("--levels", type=int, help="with --poly-degree (default: the most)")
-    parser.add_argument("--scale-bits", type=int, help="with --poly-degree (default: the largest)")
+    parser.add_argument("--scale-bits", type=int, help="with --poly-degree")
     parser.add_argument("--repeats", type=int, default=9, help="runs of a cheap primitive")
     parser.add_argument("--refresh", action="store_true", help="measure again")
     parser.add_argument("--estimate", action="store_true", help="show the estimate, measure not")
@@ -81,25 +80,15 @@ def chosen_parameters(args: argparse.Namespace) -> CkksParameters:
         profile = load_profile(args.profile)
         study = profile.study(args.dataset) if args.dataset else profile.studies[0]
         model = load_bundle(args.model).model if args.model else untrained_model(study)
-        return plan_network_of(fold_network(model), study).params
+        return choose_study_plan(fold_network(model), study, 1).chosen.plan.params
     widest = LARGEST_PRIME_BITS - 12  # the special prime is that much larger
     if args.scale_bits is not None and not 1 <= args.scale_bits <= widest:
         raise ConfigError(f"--scale-bits: expected 1 to {widest}, got {args.scale_bits}.")
     if args.levels is None:
-        return longest_chain(args.poly_degree, args.scale_bits or TYPICAL_SCALE_BITS)
+        return longest_chain(args.poly_degree, *filter(None, [args.scale_bits]))
     if args.levels < 1:
         raise ConfigError(f"--levels: expected at least 1, got {args.levels}.")
     return choose_chain(args.levels, args.poly_degree, args.scale_bits)
-
-
-def longest_chain(poly_degree: int, scale_bits: int) -> CkksParameters:
-    """The secure chain of most levels; DepthBudgetExceeded when there is not even one level."""
-    params = choose_chain(1, poly_degree, scale_bits)
-    while True:
-        try:
-            params = choose_chain(params.levels + 1, poly_degree, scale_bits)
-        except DepthBudgetExceeded:
-            return params
 
 
 def cost_text(params: CkksParameters, table: pd.DataFrame) -> str:

@@ -120,14 +120,17 @@ class HEConfig:
     scale_bits: int | None = None
     first_bits: int | None = None
     special_bits: int | None = None
-    sequences: int = 8  # evaluated together in one set of ciphertexts
+    sequences: int | None = None  # evaluated together in one set of ciphertexts; None: planned
+    memory_gb: float = 12.0  # all server processes together
+    latency_s: float | None = None  # the longest a batch may take
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
     workers: int = 1  # server processes; each holds the evaluation keys
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("sequences", "evaluate_at_most", "workers"), (1, math.inf))
         bits = dict.fromkeys(("scale_bits", "first_bits", "special_bits"), (1, 60))
-        _check_ranges(self, **counts, **bits)
+        positive = dict.fromkeys(("memory_gb", "latency_s"), (0, math.inf))
+        _check_ranges(self, **counts, **bits, **positive)
 
 
 @dataclass(frozen=True)

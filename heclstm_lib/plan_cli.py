@@ -1,4 +1,4 @@
-"""`heclstm plan`: what the server would compute, its security and its size, without any key."""
+"""`heclstm plan`: the plan chosen for a task, its runners-up, security and size, without keys."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import dataclasses
 import json
 from pathlib import Path
 
-from heclstm_lib.config import DatasetStudy, load_profile
+import pandas as pd
+
+from heclstm_lib.config import DatasetStudy, HEConfig, load_profile
+from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.params import security_report
 from heclstm_lib.he.plan import Plan
-from heclstm_lib.he.store import write_plan
+from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.fold import fold_network
-from heclstm_lib.stages.conversion import plan_network_of
+from heclstm_lib.stages.planning import candidate_table, choose_study_plan
 
 EXAMPLES = """examples:
   heclstm plan
   heclstm plan --profile smoke --json
   heclstm plan --profile reference --dataset iarc --sequences 1
+  heclstm plan --sequences 4096 --memory-gb 8 --latency-s 60
   heclstm plan --model reports/default/work/embedded/fold0/polynomial.pt
 """
 
@@ -29,17 +33,27 @@ def add_plan_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser = subparsers.add_parser(
         "plan",
         help="plan an encrypted evaluation and check it, without keys",
-        description="Plan the encrypted evaluation of a profile's network: levels, rotations, "
-        "bytes, 128-bit security. Without --model the network has untrained weights; the "
-        "operations are the same.",
+        description="Choose the packing of a profile's network for a number of sequences, by the "
+        "measured cost of each primitive (heclstm calibrate), and show levels, rotations, bytes, "
+        "128-bit security and the runners-up. Without --model the network has untrained weights; "
+        "the operations are the same.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--profile", default="default", help="profile name or .yml file")
     parser.add_argument("--dataset", help="data set of the profile (default: its first)")
     parser.add_argument("--model", type=Path, help="trained polynomial twin (polynomial.pt)")
-    parser.add_argument("--sequences", type=int, help="sequences evaluated together")
-    parser.add_argument("--out", type=Path, help="also write the plan to this .npz file")
+    parser.add_argument(
+        "--sequences", type=int, default=1, help="sequences to evaluate in all (default: 1)"
+    )
+    parser.add_argument("--batch", type=int, help="sequences evaluated together (default: chosen)")
+    parser.add_argument("--workers", type=int, help="server processes (default: the profile's)")
+    parser.add_argument("--memory-gb", type=float, help="for all workers (default: the profile's)")
+    parser.add_argument("--latency-s", type=float, help="the longest that a batch may take")
+    parser.add_argument("--top", type=int, default=8, help="runners-up shown (default: 8)")
+    parser.add_argument(
+        "--out", type=Path, help="write the plan to this .npz file, signature.json beside it"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.set_defaults(run=run_plan)
 
@@ -48,16 +62,39 @@ def run_plan(args: argparse.Namespace) -> int:
     """Plan, print, and optionally write; returns the exit code."""
     profile = load_profile(args.profile)
     study = profile.study(args.dataset) if args.dataset else profile.studies[0]
-    if args.sequences is not None:
-        study = dataclasses.replace(
-            study, he=dataclasses.replace(study.he, sequences=args.sequences)
-        )
+    if args.sequences < 1:
+        raise ConfigError(f"--sequences: expected at least 1, got {args.sequences}.")
+    study = dataclasses.replace(study, he=_limited(study.he, args))
     model = load_bundle(args.model).model if args.model else untrained_model(study)
-    plan = plan_network_of(fold_network(model), study)
+    choice = choose_study_plan(fold_network(model), study, args.sequences)
+    plan, table = choice.chosen.plan, candidate_table(choice)
     if args.out:
         write_plan(plan, args.out)
-    print(json.dumps(plan_json(plan), indent=1) if args.json else plan_text(plan))
+        write_signature(plan.signature, args.out.with_name("signature.json"))
+    if args.json:
+        candidates = json.loads(table.to_json(orient="records"))
+        print(json.dumps(plan_json(plan) | {"candidates": candidates}, indent=1))
+    else:
+        print(plan_text(plan), candidate_text(table.head(args.top + 1)), sep="\n\n")
     return 0
+
+
+def _limited(he: HEConfig, args: argparse.Namespace) -> HEConfig:
+    """The profile's HE configuration with the limits given on the command line."""
+    given = {
+        "sequences": args.batch, "workers": args.workers, "memory_gb": args.memory_gb,
+        "latency_s": args.latency_s,
+    }  # fmt: skip
+    changes = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(he, evaluate_at_most=None, **changes)
+
+
+def candidate_text(table: pd.DataFrame) -> str:
+    """The candidates as a text table, the chosen one first."""
+    shown = table.drop(columns=["sequences", "levels"]).to_string(
+        index=False, float_format="{:.3g}".format
+    )
+    return f"candidates, by predicted time for the whole task:\n{shown}"
 
 
 def untrained_model(study: DatasetStudy) -> ConvLSTM:

@@ -31,7 +31,7 @@ from heclstm_lib.figures.he import plot_levels, plot_operations
 from heclstm_lib.figures.training import plot_ranges
 from heclstm_lib.he.clear import layer_ranges
 from heclstm_lib.he.params import security_report
-from heclstm_lib.he.plan import check_plan
+from heclstm_lib.he.check import check_plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.stages.conversion import convert_folds, normalised
@@ -46,7 +46,9 @@ space, fold = stage.space, stage.study.folds[0]
 # right if it is rounding error. `predicted_bits` is the precision that the noise model expects.
 
 # %%
-conversion = stage.write_table("conversion", convert_folds(space))
+conversion, candidates = convert_folds(space)
+stage.write_table("candidates", candidates)
+stage.write_table("conversion", conversion)
 conversion.astype(object).set_index("fold").T
 
 # %% [markdown]

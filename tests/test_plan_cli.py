@@ -13,7 +13,7 @@ import torch
 from heclstm_lib import cli
 from heclstm_lib.config import load_profile
 from heclstm_lib.he.params import GUIDELINES_2024, STANDARD_2018
-from heclstm_lib.he.store import load_plan
+from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import TrainedModel, write_bundle
 from heclstm_lib.models.normalise import Normaliser
 from heclstm_lib.plan_cli import untrained_model
@@ -54,6 +54,7 @@ def test_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.startswith("layer ") and all(f"\n{layer} " in shown for layer in LAYERS)
     assert "within both" in shown and "EXCEEDED" not in shown
     assert "N = 16384, 8192 slots, 8 sequence(s) together" in shown
+    assert "by predicted time" in shown and " chosen" in shown
 
 
 def test_model_sequences_and_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,16 +63,31 @@ def test_model_sequences_and_out(tmp_path: Path, capsys: pytest.CaptureFixture[s
     normaliser = Normaliser(np.zeros(1, np.float32), np.ones(1, np.float32))
     write_bundle(TrainedModel(model, normaliser, 0.0), tmp_path / "polynomial.pt")
     options = ["--profile", "smoke", "--model", str(tmp_path / "polynomial.pt")]
-    plan = run_json(capsys, *options, "--sequences", "2", "--out", str(tmp_path / "plan.npz"))
+    plan = run_json(capsys, *options, "--batch", "2", "--out", str(tmp_path / "plan.npz"))
     assert plan["sequences_per_batch"] == 2
     assert load_plan(tmp_path / "plan.npz").digest == plan["digest"]
+    assert load_signature(tmp_path / "signature.json").digest == plan["digest"]
+
+
+def test_candidates_and_limits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yml"
+    path.write_text(PROFILE.format(frames=2, degree=16384).replace(", sequences: 1", ""))
+    free = run_json(capsys, "--profile", str(path), "--sequences", "600")
+    first, *others = free["candidates"]
+    assert first["verdict"] == "chosen" and first["sequences"] == free["sequences_per_batch"]
+    usable = [one["task_s"] for one in others if not one["verdict"]]
+    assert len(usable) > 5 and [first["task_s"], *usable] == sorted([first["task_s"], *usable])
+    limit = str(first["batch_s"] * 0.9)
+    quick = run_json(capsys, "--profile", str(path), "--sequences", "600", "--latency-s", limit)
+    assert quick["candidates"][0]["batch_s"] < float(limit)
+    assert any("are allowed" in one["verdict"] for one in quick["candidates"])
 
 
 @pytest.mark.parametrize(
     ("frames", "degree", "message"),
     [
         (2, 12345, "poly_degree 12345 has no entry"),
-        (4, 16384, "the network needs 20 levels"),
+        (4, 16384, "the network needs 19 levels"),
     ],
 )
 def test_what_does_not_fit_is_one_message(
@@ -89,7 +105,7 @@ def test_what_does_not_fit_is_one_message(
     [
         (["--profile", "nosuch"], "unknown profile 'nosuch'; shipped: default"),
         (["--dataset", "nosuch"], "has no data set 'nosuch'"),
-        (["--sequences", "0"], "HEConfig.sequences: expected at least 1, got 0"),
+        (["--sequences", "0"], "--sequences: expected at least 1, got 0"),
         (["--model", "no/such.pt"], "no/such.pt: cannot be read"),
     ],
 )

@@ -29,30 +29,31 @@ class Form:
     compile: Callable[[int], Plan]
 
 
-def forms(network: Network, poly_degree: int, scale_bits: int | None = None) -> Iterator[Form]:
-    """Every form whose levels fit a ring degree at 128-bit security."""
-    makers = {FoldedNetwork: _network_forms, FoldedCnn: _cnn_forms, FoldedStep: _step_forms}
+def forms(network: Network, poly_degree: int, **bits: int | None) -> Iterator[Form]:
+    """Every form whose levels fit a ring degree at 128-bit security.
+
+    `bits` fixes scale_bits, first_bits or special_bits of the chain. Raises PlanError when not
+    even the form of least depth fits.
+    """
+    if isinstance(network, FoldedNetwork):
+        yield from _network_forms(network, poly_degree, **bits)
+    elif isinstance(network, FoldedCnn):
+        params = choose_chain(cnn_depth(network), poly_degree, **bits)
+        yield Form("dense", params, partial(plan_cnn, network, params))
+    else:
+        params = choose_chain(STEP_DEPTH, poly_degree, **bits)
+        yield Form("one step", params, partial(plan_step, network, params))
+
+
+def _network_forms(network: FoldedNetwork, poly_degree: int, **bits: int | None) -> Iterator[Form]:
+    if not network.hidden:
+        params = choose_parameters(network, poly_degree, packed=False, **bits)
+        yield Form("no recurrence", params, partial(plan_network, network, params, packed=False))
+        return
+    params = choose_parameters(network, poly_degree, packed=False, **bits)
+    yield Form("gates apart", params, partial(plan_network, network, params, packed=False))
     try:
-        yield from makers[type(network)](network, poly_degree, scale_bits)  # type: ignore[operator]
+        params = choose_parameters(network, poly_degree, packed=True, **bits)
     except PlanError:
-        return  # too deep for this degree; what was yielded before is not as deep
-
-
-def _network_forms(
-    network: FoldedNetwork, poly_degree: int, scale_bits: int | None
-) -> Iterator[Form]:
-    for packed in (False, True) if network.hidden else (False,):
-        params = choose_parameters(network, poly_degree, scale_bits, packed=packed)
-        name = "gates packed" if packed else "gates apart"
-        compile_ = partial(plan_network, network, params, packed=packed)
-        yield Form(name if network.hidden else "no recurrence", params, compile_)
-
-
-def _cnn_forms(network: FoldedCnn, poly_degree: int, scale_bits: int | None) -> Iterator[Form]:
-    params = choose_chain(cnn_depth(network), poly_degree, scale_bits)
-    yield Form("dense", params, partial(plan_cnn, network, params))
-
-
-def _step_forms(network: FoldedStep, poly_degree: int, scale_bits: int | None) -> Iterator[Form]:
-    params = choose_chain(STEP_DEPTH, poly_degree, scale_bits)
-    yield Form("one step", params, partial(plan_step, network, params))
+        return  # one level more than this degree has
+    yield Form("gates packed", params, partial(plan_network, network, params, packed=True))

@@ -32,11 +32,13 @@ BASE_BYTES = 400_000_000
 class Task:
     """What is asked of a plan: `sequences` to evaluate on `workers` processes within limits.
 
+    `batch` fixes how many are evaluated together (a power of two), else the planner chooses.
     `memory_bytes` is for all workers together, `latency_s` for one batch. Outputs must keep
     `precision_bits` bits as simulated.
     """
 
     sequences: int
+    batch: int | None = None
     workers: int = 1
     memory_bytes: float = 12e9
     latency_s: float = math.inf
@@ -107,15 +109,16 @@ def choose_plan(
     task: Task,
     cost: Cost,
     degrees: Sequence[int] = tuple(STANDARD_2018),
-    scale_bits: int | None = None,
     frames: Vector | None = None,
+    **bits: int | None,
 ) -> Choice:
     """The candidate with the least predicted time for the whole task, within its limits.
 
     frames [n, T, *shape], normalised, are what the precision is simulated on (standard normal
-    values without). Raises PlanError when no candidate is left, with the reasons.
+    values without). `bits` fixes scale_bits, first_bits or special_bits. Raises PlanError when no
+    candidate is left, with the reasons.
     """
-    made = [_judged(one, task) for one in candidates(network, task, cost, degrees, scale_bits)]
+    made = [_judged(one, task) for one in candidates(network, task, cost, degrees, **bits)]
     usable = sorted((one for one in made if not one.why_not), key=lambda one: one.total_s)
     ruled_out = [one for one in made if one.why_not]
     for place, candidate in enumerate(usable):
@@ -136,16 +139,27 @@ def candidates(
     task: Task,
     cost: Cost,
     degrees: Sequence[int],
-    scale_bits: int | None = None,
+    **bits: int | None,
 ) -> Iterator[Candidate]:
     """Every layout that compiles, for batches of up to the task's sequences."""
     largest = power_of_two(task.sequences)
-    for form in (form for degree in degrees for form in forms(network, degree, scale_bits)):
-        for sequences in (1 << i for i in range(largest.bit_length())):
+    sizes = [1 << i for i in range(largest.bit_length())] if task.batch is None else [task.batch]
+    for form in _all_forms(network, degrees, **bits):
+        for sequences in sizes:
             plan = _compiled(form, sequences)
             if plan is not None:
                 memory = BASE_BYTES + plan.key_bytes() + working_bytes(plan)
                 yield Candidate(plan, form.name, predicted_seconds(plan, cost), memory)
+
+
+def _all_forms(network: Network, degrees: Sequence[int], **bits: int | None) -> Iterator[Form]:
+    """Forms of every ring degree with enough levels; of a single one the error says what lacks."""
+    for degree in degrees:
+        try:
+            yield from forms(network, degree, **bits)
+        except PlanError:
+            if len(degrees) == 1:
+                raise
 
 
 def _compiled(form: Form, sequences: int) -> Plan | None:

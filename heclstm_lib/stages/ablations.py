@@ -6,8 +6,9 @@ import pandas as pd
 
 from heclstm_lib.errors import ConfigError, PlanError
 from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.models.fold import fold_network
 from heclstm_lib.models.variants import VARIANTS, apply_variant
-from heclstm_lib.stages.conversion import plan_model
+from heclstm_lib.stages.planning import choose_study_plan
 from heclstm_lib.stages.training import train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
 
@@ -37,14 +38,17 @@ def run_variants(space: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def plan_row(space: Workspace) -> dict[str, object]:
     """What the first fold's plan says of depth and size, or why there is none."""
-    trained = load_bundle(space.fold(space.study.folds[0]) / "polynomial.pt")
+    fold = space.study.folds[0]
+    trained = load_bundle(space.fold(fold) / "polynomial.pt")
+    tested = len(space.sets(fold)["test"].labels)
     try:
-        plan = plan_model(trained, space.study)
+        plan = choose_study_plan(fold_network(trained.model), space.study, tested).chosen.plan
     except PlanError as error:
         return {"fits": str(error)}
     return {
         "fits": "yes",
         "poly_degree": plan.params.poly_degree,
+        "sequences": plan.layout.sequences,
         "levels": plan.depth,
         "scale_bits": plan.params.scale_bits,
         "total_bits": plan.params.total_bits,

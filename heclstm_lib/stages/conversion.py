@@ -5,42 +5,45 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from heclstm_lib.config import DatasetStudy
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.chain import choose_parameters
-from heclstm_lib.he.compile import plan_network
-from heclstm_lib.he.plan import Plan
-from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.checkpoint import TrainedModel, load_bundle
 from heclstm_lib.models.fold import fold_network
-from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.models.normalise import predict
+from heclstm_lib.stages.planning import candidate_table, choose_study_plan
 from heclstm_lib.stages.workspace import Workspace
 
+SIMULATED = 8
+"""Validation sequences on which a plan's precision is simulated."""
 
-def convert_folds(space: Workspace) -> pd.DataFrame:
+
+def convert_folds(space: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fold and plan every fold's polynomial twin; check it without any key.
 
     One row a fold: levels, scale, keys, bytes; `clear_error`, the largest difference between the
     plan in clear and torch in float64; `predicted_bits`, the simulated precision; `headroom_bits`.
+    The second table holds the planner's candidates of every fold.
     """
-    rows = []
+    rows, candidates = [], []
     for fold in space.study.folds:
-        trained = load_bundle(space.fold(fold) / "polynomial.pt")
-        plan = plan_model(trained, space.study)
-        write_plan(plan, space.fold(fold) / "plan.npz")
-        write_signature(plan.signature, space.fold(fold) / "signature.json")
-        validation = space.sets(fold)["val"]
-        count = min(plan.layout.sequences, len(validation.labels))
-        frames = normalised(trained, validation)[:count]
-        torch_scores = float64_scores(trained, validation)[:count]
-        simulation = evaluate_simulated(plan, frames)
+        folder, sets = space.fold(fold), space.sets(fold)
+        trained, validation = load_bundle(folder / "polynomial.pt"), sets["val"]
+        frames = normalised(trained, validation)[:SIMULATED]
+        choice = choose_study_plan(
+            fold_network(trained.model), space.study, len(sets["test"].labels), frames
+        )
+        plan, simulation = choice.chosen.plan, choice.simulation
+        write_plan(plan, folder / "plan.npz")
+        write_signature(plan.signature, folder / "signature.json")
+        frames = frames[: len(simulation.outputs)]
+        torch_scores = float64_scores(trained, validation)[: len(frames)]
         summary = plan.summary()
+        candidates.append(candidate_table(choice).assign(fold=fold))
         rows.append(
             {
                 "fold": fold,
+                "plan": choice.chosen.name,
                 "poly_degree": plan.params.poly_degree,
                 "levels": summary["levels"],
                 "scale_bits": summary["scale_bits"],
@@ -54,21 +57,7 @@ def convert_folds(space: Workspace) -> pd.DataFrame:
                 "headroom_bits": simulation.headroom_bits,
             }
         )
-    return pd.DataFrame(rows)
-
-
-def plan_model(trained: TrainedModel, study: DatasetStudy) -> Plan:
-    """The plan of a trained polynomial twin under the study's HE configuration."""
-    return plan_network_of(fold_network(trained.model), study)
-
-
-def plan_network_of(network: FoldedNetwork, study: DatasetStudy) -> Plan:
-    """The plan of a folded network under the study's HE configuration."""
-    he = study.he
-    params = choose_parameters(
-        network, he.poly_degree, he.scale_bits, he.first_bits, he.special_bits
-    )
-    return plan_network(network, params, he.sequences)
+    return pd.DataFrame(rows), pd.concat(candidates, ignore_index=True)
 
 
 def normalised(trained: TrainedModel, sequences: SequenceSet) -> np.ndarray:

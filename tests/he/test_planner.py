@@ -49,8 +49,11 @@ def test_limits_rule_out() -> None:
         choose_plan(NETWORK, Task(1, memory_bytes=1e6), cost, degrees=(16384,))
     with pytest.raises(PlanError, match=r"bits predicted, 50 are asked"):
         choose_plan(NETWORK, Task(1, precision_bits=50), cost, degrees=(16384,))
-    with pytest.raises(PlanError, match=r"no ring degree has enough levels"):
+    with pytest.raises(PlanError, match=r"the network needs 11 levels"):
         choose_plan(NETWORK, Task(1), cost, degrees=(8192,))
+    deep = make_network(frames=16)
+    with pytest.raises(PlanError, match=r"no ring degree has enough levels"):
+        choose_plan(deep, Task(1), cost)
     with pytest.raises(PlanError, match=r"task: sequences must be positive, got 0"):
         Task(0)
 

@@ -1,0 +1,59 @@
+"""The plan of a study's network: chosen for its test sequences on this machine."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from heclstm_lib.config import DatasetStudy
+from heclstm_lib.evaluation.cost_model import load_costs
+from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.planner import Candidate, Choice, Task, choose_plan
+from heclstm_lib.models.folded import FoldedNetwork
+from heclstm_lib.paths import cache_root
+
+LEAST_BITS = 10.0
+"""Precision that a study asks of its outputs; notebook 04 fails below it."""
+
+
+def choose_study_plan(
+    network: FoldedNetwork, study: DatasetStudy, sequences: int, frames: Vector | None = None
+) -> Choice:
+    """The plan for `sequences` test sequences under the study's HE configuration.
+
+    frames [n, T, C, H, W], normalised, are what precision is simulated on. Raises PlanError when
+    nothing fits the configuration's ring degree and limits.
+    """
+    he = study.he
+    at_most = sequences if he.evaluate_at_most is None else min(sequences, he.evaluate_at_most)
+    task = Task(
+        at_most, he.sequences, he.workers, he.memory_gb * 1e9, he.latency_s or math.inf, LEAST_BITS
+    )
+    bits = {name: getattr(he, name) for name in ("scale_bits", "first_bits", "special_bits")}
+    cost = load_costs(cache_root()).seconds
+    return choose_plan(network, task, cost, (he.poly_degree,), frames, **bits)
+
+
+def candidate_table(choice: Choice) -> pd.DataFrame:
+    """The chosen plan and its runners-up, usable ones by predicted time, then those ruled out."""
+    rows = [_row(one) for one in (choice.chosen, *choice.runners_up)]
+    rows[0]["verdict"] = "chosen"
+    return pd.DataFrame(rows)
+
+
+def _row(one: Candidate) -> dict[str, object]:
+    plan = one.plan
+    return {
+        "plan": one.name,
+        "sequences": plan.layout.sequences,
+        "levels": plan.depth,
+        "rotations": sum(op.kind == "rotate" for op in plan.ops),
+        "galois_keys": len(plan.rotations),
+        "batch_s": one.seconds,
+        "sequence_s": one.seconds_per_sequence,
+        "task_s": one.total_s,
+        "memory_GB": one.memory_bytes / 1e9,
+        "plaintexts": "streamed" if one.streamed else "held",
+        "verdict": one.why_not,
+    }
