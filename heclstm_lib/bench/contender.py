@@ -101,6 +101,13 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def thread_environment(threads: int) -> dict[str, str]:
+    """This environment with `threads` for every library's pool, and no package path of ours."""
+    environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    environment.pop("PYTHONPATH", None)
+    return environment
+
+
 class Contender:
     """A running contender; BenchError when it dies, is too slow or does not speak JSON."""
 
@@ -111,15 +118,13 @@ class Contender:
         self._lost = False  # gone, too slow or talking nonsense: nothing to ask it any more
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(threads))
-        environment.pop("PYTHONPATH", None)  # ours must not shadow a rival's packages
         with pinned(cores), log.open("wb") as errors:
             self._process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=environment,
+                env=thread_environment(threads),
                 cwd=repo_root(),
                 start_new_session=True,  # so that its workers can be ended with it
             )

@@ -48,8 +48,7 @@ def write_report(
     """Write everything into `out`; returns the page. BenchError when there is no record."""
     if not records:
         raise BenchError(f"no record to report on; run heclstm bench --out {out}.")
-    order = {suite.name: number for number, suite in enumerate(suites)}
-    records = sorted(records, key=lambda record: order.get(record.suite, len(order)))
+    records = in_order(records, suites)
     summary, kinds = summary_table(records), kinds_table(records)
     targets = target_rows(summary)
     for name, table in (("runs", runs_table(records)), ("summary", summary), ("kinds", kinds)):
@@ -65,6 +64,13 @@ def write_report(
         figures=[(Markup(drawn[name]), CAPTIONS[name]) for name in CAPTIONS if name in drawn],
         sessions=content["sessions"], command=command,
     )  # fmt: skip
+
+
+def in_order(records: Sequence[Record], suites: Sequence[Suite]) -> list[Record]:
+    """Records as the suites and their entries are listed, unknown ones last."""
+    places = [(suite.name, entry.title) for suite in suites for entry in suite.entries]
+    order = {place: number for number, place in enumerate(places)}
+    return sorted(records, key=lambda r: order.get((r.suite, r.title), len(order)))
 
 
 def bench_json(

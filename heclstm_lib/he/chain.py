@@ -12,6 +12,9 @@ from heclstm_lib.models.folded import FoldedNetwork
 SCALE_BITS = range(26, 41)
 """Working scales tried: below 26 bits rescaling leaves too little precision, and primes are few."""
 
+TYPICAL_SCALE_BITS = 36
+"""What a level takes in most plans; costs are measured on chains of it."""
+
 LARGEST_PRIME_BITS = 60
 """SEAL's limit on the bits of one prime."""
 
@@ -74,3 +77,16 @@ def choose_chain(
         f"level, but N={poly_degree} allows {budget} at 128-bit security. "
         "Use a larger N, fewer frames, quadratic gates or a smaller scale_bits."
     )
+
+
+def longest_chain(poly_degree: int, scale_bits: int = TYPICAL_SCALE_BITS) -> CkksParameters:
+    """The secure chain of most levels at a scale.
+
+    Raises DepthBudgetExceeded when there is not even one level.
+    """
+    params = choose_chain(1, poly_degree, scale_bits)
+    while True:
+        try:
+            params = choose_chain(params.levels + 1, poly_degree, scale_bits)
+        except DepthBudgetExceeded:
+            return params

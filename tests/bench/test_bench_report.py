@@ -181,9 +181,10 @@ def test_the_report_is_whole(tmp_path: Path) -> None:
 
 
 def runs_table_in_order(runs: pd.DataFrame) -> pd.DataFrame:
-    """Suites in the order of the configuration, the rest after them."""
-    order = {suite.name: place for place, suite in enumerate(load_suites())}
-    places = runs["suite"].map(lambda name: order.get(name, len(order)))
+    """Entries in the order of the configuration, the rest after them."""
+    known = [(suite.name, entry.title) for suite in load_suites() for entry in suite.entries]
+    keys = zip(runs["suite"], runs["title"], strict=True)
+    places = [known.index(key) if key in known else len(known) for key in keys]
     return runs.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
 
 

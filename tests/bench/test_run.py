@@ -13,7 +13,7 @@ import pytest
 from heclstm_lib.bench.cases import CaseSpec
 from heclstm_lib.bench.contender import Contender, contender_command, missing_requirements
 from heclstm_lib.bench.records import Record
-from heclstm_lib.bench.run import Bench, judge
+from heclstm_lib.bench.run import Bench, judge, without_folders
 from heclstm_lib.bench.suites import Entry, Suite
 from heclstm_lib.errors import BenchError, ContenderAbsent
 
@@ -185,3 +185,10 @@ def test_a_dead_contender_says_so(tmp_path: Path) -> None:
         process.ask({"command": "run"}, 20)
     process.close()
     assert process.peak_bytes() == 0
+
+
+def test_reasons_name_files_but_not_where_a_machine_keeps_them() -> None:
+    text = 'File "/some/where/lib/a.py", line 3: 1/2 and ~/x/b.so, see docs/c.md or 3.0/4.0/5'
+    assert without_folders(text) == (
+        'File "a.py", line 3: 1/2 and b.so, see docs/c.md or 3.0/4.0/5'
+    )
