@@ -51,6 +51,10 @@ class WireError(HeclstmError):
     """Bytes that crossed between client and server cannot be accepted."""
 
 
+class StrandError(HeclstmError):
+    """Workers that share one evaluation cannot go on: one failed, is missing or too slow."""
+
+
 class ReportError(HeclstmError):
     """A notebook failed or a report cannot be rendered."""
 

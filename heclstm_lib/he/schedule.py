@@ -64,10 +64,15 @@ def schedule(plan: Plan, seconds: Seconds, transfer_s: TransferSeconds, workers:
 
     `seconds(op)` prices an operation of the plan, `transfer_s(level, size)` the writing and
     reading of one ciphertext together. There are fewer strands when more would not be faster.
-    Raises PlanError for less than one worker.
+    Raises PlanError for less than one worker, and for a plan with refreshes.
     """
     if workers < 1:
         raise PlanError(f"a schedule needs at least one worker, got {workers}.")
+    if any(op.kind == "refresh" for op in plan.ops):
+        raise PlanError(
+            "a plan with refreshes waits for its client, so it is not spread over workers; "
+            "evaluate whole batches in parallel instead."
+        )
 
     def place(count: int, haste: float) -> tuple[float, tuple[float, ...], Lists, float]:
         placement = Placement(plan.ops, plan.results, seconds, transfer_s, count, haste).run()

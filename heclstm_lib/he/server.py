@@ -15,6 +15,7 @@ from heclstm_lib.he.encoded import EncodedPlaintexts
 from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.seal import (
     TENSEAL_VERSION,
+    Context,
     SealBackend,
     from_bytes,
     load_context,
@@ -37,20 +38,12 @@ class Server:
         self.public_key = from_bytes("PublicKey", next(chunks), self._context)
         relin = from_bytes("RelinKeys", next(chunks), self._context)
         galois = {
-            step: self._galois_key(chunk, step) for step, chunk in zip(steps, chunks, strict=True)
+            step: load_galois_key(chunk, step, self._context)
+            for step, chunk in zip(steps, chunks, strict=True)
         }
         encoded = EncodedPlaintexts(self._context, cache)
         self._backend = SealBackend(self._context, relin, galois, encoded)
         self._backend.encode_plan(plan)
-
-    def _galois_key(self, data: bytes, step: int) -> Any:
-        key = from_bytes("GaloisKeys", data, self._context)
-        if not key.has_key(rotation_element(step, self.plan.params.poly_degree)):
-            raise WireError(
-                f"public bundle: the key in the place of rotation {step} is for another one. "
-                "Make the bundle anew from this plan's signature."
-            )
-        return key
 
     def __repr__(self) -> str:
         return f"Server(plan {self.plan.digest[:12]}, {len(self.plan.rotations)} Galois keys)"
@@ -67,25 +60,46 @@ class Server:
         count = read_count(header, request, self.plan.layout.sequences)
         chunks = iter_chunks(request)
         results = execute(
-            self.plan, self._backend, lambda number: self._load(next(chunks), number), on_op
+            self.plan,
+            self._backend,
+            lambda number: load_fresh(next(chunks), number, self._context),
+            on_op,
         )
-        answer = {
-            "kind": "response",
-            "plan": self.plan.digest,
-            "tenseal": TENSEAL_VERSION,
-            "sequences": count,
-            "chunks": len(results),
-        }
+        answer = response_header(self.plan.digest, count, len(results))
         return write_message(response, answer, map(to_bytes, results))
 
-    def _load(self, data: bytes, number: int) -> Any:
-        ciphertext = from_bytes("Ciphertext", data, self._context)
-        params = self.plan.params
-        level, size = ciphertext.coeff_modulus_size() - 1, ciphertext.size()
-        if (level, size, ciphertext.scale) != (params.levels, 2, params.scale):
-            raise WireError(
-                f"input {number}: level {level}, size {size}, scale {ciphertext.scale:.4g}; "
-                f"expected level {params.levels}, size 2, scale {params.scale:.4g}. "
-                "Encrypt with this plan's signature."
-            )
-        return ciphertext
+
+def load_galois_key(data: bytes, step: int, context: Context) -> Any:
+    """The Galois key of a rotation from a bundle's chunk; WireError when it is for another one."""
+    key = from_bytes("GaloisKeys", data, context)
+    if not key.has_key(rotation_element(step, context.params.poly_degree)):
+        raise WireError(
+            f"public bundle: the key in the place of rotation {step} is for another one. "
+            "Make the bundle anew from this plan's signature."
+        )
+    return key
+
+
+def load_fresh(data: bytes, number: int, context: Context) -> Any:
+    """Input `number` of a request; WireError unless at the top level and the working scale."""
+    ciphertext = from_bytes("Ciphertext", data, context)
+    params = context.params
+    level, size = ciphertext.coeff_modulus_size() - 1, ciphertext.size()
+    if (level, size, ciphertext.scale) != (params.levels, 2, params.scale):
+        raise WireError(
+            f"input {number}: level {level}, size {size}, scale {ciphertext.scale:.4g}; "
+            f"expected level {params.levels}, size 2, scale {params.scale:.4g}. "
+            "Encrypt with this plan's signature."
+        )
+    return ciphertext
+
+
+def response_header(plan_digest: str, sequences: int, chunks: int) -> dict[str, Any]:
+    """Header of a response that holds `chunks` results of a number of sequences."""
+    return {
+        "kind": "response",
+        "plan": plan_digest,
+        "tenseal": TENSEAL_VERSION,
+        "sequences": sequences,
+        "chunks": chunks,
+    }

@@ -194,6 +194,13 @@ def test_many_operations_and_the_unused_left_out() -> None:
     assert 7 not in found.strands[0].plan(longer).rotations
 
 
+def test_a_plan_that_waits_for_its_client_is_refused() -> None:
+    plan = chains(2, 2)
+    refresh = Op(len(plan.ops), "refresh", (0,), "", 1, PARAMS.scale)
+    with pytest.raises(PlanError, match="refreshes waits for its client"):
+        schedule(replace(plan, ops=(*plan.ops, refresh)), price, transfer, 2)
+
+
 def test_no_worker_is_refused() -> None:
     with pytest.raises(PlanError, match="at least one worker, got 0"):
         schedule(chains(1, 1), price, transfer, 0)

@@ -31,14 +31,20 @@ def finish(builder: Builder, inputs: int, results: Sequence[Op]) -> Plan:
     )  # fmt: skip
 
 
-def random_plan(seed: int, size: int = 12, inputs: int = 3, outputs: int = 2) -> Plan:
-    """A plan of `size` random steps: sums of many products, groups of weighted sums, and more."""
+def random_plan(seed: int, size: int = 12, inputs: int = 3, outputs: int | None = 2) -> Plan:
+    """A plan of `size` random steps: sums of many products, groups of weighted sums, and more.
+
+    Any values are its results; with `outputs` None all that no other operation uses.
+    """
     rng = np.random.default_rng(seed)
     builder = Builder(PARAMS, Layout(PARAMS.slots, 2, 1024))
     values = [builder.input((number,)) for number in range(inputs)]
     for _ in range(size):
         with builder.layer("random"):
             values += _grow(builder, values, rng)
+    if outputs is None:
+        used = {arg for op in builder.ops for arg in op.args}
+        return finish(builder, inputs, [op for op in builder.ops if op.index not in used])
     chosen = rng.choice(len(values), outputs, replace=False)
     return finish(builder, inputs, [values[index] for index in chosen])
 
