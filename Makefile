@@ -1,5 +1,6 @@
 # Everything runs in .venv, made from requirements.lock with Python 3.11. `make help` lists it all.
-# Options: PROFILE, DATA, OUT, DATASET (study); PYTHON (the Python 3.11 to use);
+# Options: PROFILE, DATA, OUT, DATASET (study); RIVALS, CASES, OUT, QUICK (bench); RESUME (both);
+# PYTHON (the Python 3.11 to use);
 # PIP_ARGS (passed to pip install); PYTEST_ARGS (passed to pytest).
 
 .DEFAULT_GOAL := help
@@ -10,16 +11,18 @@ STAMP := $(VENV)/.installed
 PROFILE ?= default
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
+RIVALS ?= $(or $(HECLSTM_RIVALS),.rivals)
 PYTEST_ARGS ?=
 # two workers, whole files to a worker, the notebooks first: they take longest
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install study test test-all lint format lock notebooks clean
+.PHONY: help install study bench rivals test test-all lint format lock notebooks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  study takes PROFILE=default|smoke|reference|FILE.yml DATA=folder OUT=folder RESUME=1"
+	@echo "  bench takes CASES='flagship cnn' RIVALS=folder QUICK=1 OUT=folder RESUME=1"
 
 install: $(STAMP) ## make .venv from requirements.lock (once; the other targets do it by themselves)
 
@@ -38,6 +41,13 @@ $(STAMP): requirements.lock pyproject.toml
 study: $(STAMP) ## run a profile's notebooks and render the reports
 	@$(BIN)/heclstm study --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)") \
 	  $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(if $(RESUME),--resume)
+
+bench: $(STAMP) ## measure our plans beside the rivals that are installed (hours; QUICK=1: minutes)
+	@$(BIN)/heclstm bench --rivals "$(RIVALS)" $(if $(CASES),--cases $(CASES)) \
+	  $(if $(QUICK),--quick) $(if $(OUT),--out "$(OUT)") $(if $(RESUME),--resume)
+
+rivals: $(STAMP) ## make an environment for each rival of the benchmark (their licences: see the list)
+	@$(BIN)/python -m heclstm_lib.bench.environments "$(RIVALS)" $(PIP_ARGS)
 
 test: $(STAMP) ## tests, among them every notebook in the smoke profile
 	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(PYTEST_ARGS)

@@ -2,7 +2,7 @@
 
 Options of the set-up, beside `batch`: workers (processes, a request each), processes (that share
 each request), sequences (in one request; default: the planner decides), choice (0: the planner's,
-1: its first runner-up), memory_gb and latency_s (limits the planner keeps), poly_degree (only this).
+1: its first runner-up), memory_gb and latency_s (its limits), poly_degree (no other one).
 """
 
 from __future__ import annotations

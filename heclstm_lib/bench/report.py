@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from heclstm_lib.bench.contender import OURS
 from heclstm_lib.bench.records import Record
 from heclstm_lib.bench.suites import Suite
 from heclstm_lib.bench.summary import BYTES, kinds_table, runs_table, summary_table
@@ -118,8 +119,9 @@ def draw(summary: pd.DataFrame, kinds: pd.DataFrame) -> dict[str, Figure]:
         drawn["scaling"] = figures.plot_scaling(summary)
     if summary["floor_s"].notna().any():
         drawn["floor"] = figures.plot_floor(summary)
-    if len(kinds):
-        drawn["kinds"] = figures.plot_kinds(kinds)
+    ours = kinds[kinds["contender"] == OURS]  # others do not speak of the same primitives
+    if len(ours):
+        drawn["kinds"] = figures.plot_kinds(ours)
     return drawn
 
 

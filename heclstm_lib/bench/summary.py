@@ -107,7 +107,7 @@ def _worst(runs: Sequence[Record]) -> str:
 
 
 def kinds_table(records: Sequence[Record]) -> pd.DataFrame:
-    """One row (suite, title, kind): median seconds, their share, and the floor's seconds.
+    """One row (suite, title, contender, kind): median seconds, share, and the floor's seconds.
 
     Only of contenders that say where their time goes.
     """
@@ -115,9 +115,10 @@ def kinds_table(records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
         for kind, seconds in (record.run.get("time_by_kind") or {}).items():
             floor = (record.floor.get("floor_by_kind") or {}).get(kind, float("nan"))
-            rows.append((record.suite, record.title, kind, float(seconds), float(floor)))
-    names = ["suite", "title", "kind", "seconds", "floor_s"]
-    keys = ["suite", "title", "kind"]
+            where = (record.suite, record.title, record.contender)
+            rows.append((*where, kind, float(seconds), float(floor)))
+    keys = ["suite", "title", "contender", "kind"]
+    names = [*keys, "seconds", "floor_s"]
     table = pd.DataFrame(rows, columns=names).groupby(keys, sort=False).median().reset_index()
     table["share"] = table["seconds"] / table.groupby(["suite", "title"])["seconds"].transform(
         "sum"
