@@ -89,17 +89,21 @@ def _schedule(plan_path: Path, workers: int, costs: pd.DataFrame) -> tuple[str, 
 
 
 def op_seconds(plan: Plan, costs: pd.DataFrame) -> Callable[[Op], float]:
-    """The price of an operation of a plan; it raises PlanError for one the table lacks."""
-    table = costs.set_index(["kind", "level"])["seconds"].to_dict()
+    """The price of an operation of a plan, that of the nearest level where its own is missing.
+
+    It raises PlanError for a kind that the table lacks.
+    """
+    table: dict[str, dict[int, float]] = {
+        str(kind): rows.set_index("level")["seconds"].to_dict()
+        for kind, rows in costs.groupby("kind")
+    }
 
     def seconds(op: Op) -> float:
-        key = "load" if op.kind == "input" else op.kind, plan.working_level(op)
-        if key not in table:
-            raise PlanError(
-                f"no cost of {key[0]} at level {key[1]}; the table must be of the plan's own "
-                "parameters. Measure them: heclstm calibrate."
-            )
-        return float(table[key] * plan.units(op))
+        kind, level = "load" if op.kind == "input" else op.kind, plan.working_level(op)
+        if kind not in table:
+            raise PlanError(f"no cost of {kind}. Measure the primitives anew: heclstm calibrate.")
+        nearest = min(table[kind], key=lambda measured: abs(measured - level))
+        return table[kind][nearest] * plan.units(op)
 
     return seconds
 

@@ -183,12 +183,19 @@ def test_a_worker_that_dies_is_told_from_an_error(case: Case) -> None:
         case.run(Dying())
 
 
-def test_costs_must_fit_the_plan(case: Case) -> None:
-    table = costs()
-    short = table[(table.kind != "rotate") | (table.level != PARAMS.levels)]
-    rotation = next(op for op in case.plan.ops if op.kind == "rotate" and op.level == PARAMS.levels)
-    with pytest.raises(PlanError, match=f"no cost of rotate at level {PARAMS.levels}.*calibrate"):
-        op_seconds(case.plan, short)(rotation)
-    assert op_seconds(case.plan, table)(rotation) == COSTS["rotate"]
-    group = next(op for op in case.plan.ops if op.kind == "weighted_sum")
-    assert op_seconds(case.plan, table)(group) == len(group.args) * COSTS["weighted_sum"]
+def test_an_operation_costs_what_its_kind_does_at_its_level() -> None:
+    plan = random_plan(seed=11, size=20, outputs=None)
+    table = pd.DataFrame(
+        [("rotate", 3, 3.0), ("rotate", 1, 1.0), ("weighted_sum", 3, 0.5), ("load", 3, 9.0)],
+        columns=["kind", "level", "seconds"],
+    )
+    seconds = op_seconds(plan, table)
+    for op in plan.ops:
+        if op.kind == "rotate":
+            assert seconds(op) == (3.0 if op.level >= 2 else 1.0), "of the nearest level"
+        elif op.kind == "weighted_sum":
+            assert seconds(op) == 0.5 * len(op.args)
+        elif op.kind == "input":
+            assert seconds(op) == 9.0
+    with pytest.raises(PlanError, match=r"no cost of rescale\..*calibrate"):
+        seconds(next(op for op in plan.ops if op.kind == "rescale"))
