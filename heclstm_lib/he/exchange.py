@@ -61,6 +61,7 @@ class Exchange:
     def __init__(self, folder: Path, patience_s: float) -> None:
         self.folder = folder
         self.patience_s = patience_s
+        self._failed = folder / "failed"
 
     def send(self, value: int, words: Words, readers: Sequence[int]) -> None:
         """Write the coefficients of a value once, under one name for each reader."""
@@ -114,14 +115,17 @@ class Exchange:
 
     def fail(self, reason: str) -> None:
         """Stop everyone who takes part."""
+        part = self.folder / f"part-failed-{uuid.uuid4().hex}"
         with suppress(OSError):  # the folder is gone, so everyone stops anyway
-            self.announce("failed", str(uuid.uuid4()), reason)
+            part.write_text(reason, encoding="utf-8")
+            part.rename(self._failed)
 
     def check(self) -> None:
         """Raise StrandStopped when somebody failed or the evaluation was given up."""
-        reasons = [path.read_text(encoding="utf-8") for path in self.folder.glob("failed-*")]
-        if reasons or not self.folder.is_dir():
-            raise StrandStopped(f"stopped: {reasons[0] if reasons else 'the caller gave up'}")
+        if self._failed.exists():
+            raise StrandStopped(f"stopped: {self._failed.read_text(encoding='utf-8')}")
+        if not self.folder.exists():
+            raise StrandStopped("stopped: the caller gave up")
 
     def _wait(self, ready: Callable[[], bool], what: str, patience_s: float) -> None:
         end, pause = time.monotonic() + patience_s, _SHORTEST_PAUSE_S
