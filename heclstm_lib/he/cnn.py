@@ -20,17 +20,21 @@ def cnn_depth(network: FoldedCnn) -> int:
     return 1 + 2 * len(network.dense)
 
 
-def plan_cnn(network: FoldedCnn, params: CkksParameters, images: int) -> Plan:
+def plan_cnn(
+    network: FoldedCnn, params: CkksParameters, images: int, taps_together: int = 1
+) -> Plan:
     """Plan up to `images` images (a power of two) at once: [n, 1, C, H, W] to logits [n, K].
 
-    Raises PlanError and its kinds when the network does not fit.
+    `taps_together` is as in Convolution. Raises PlanError and its kinds when the network does not
+    fit.
     """
     layout = Layout(params.slots, 1, power_of_two(images))
     builder = Builder(params, layout)
     rows = padded_rows(len(network.dense[0][0]), layout.features)
     convolution = Convolution(
-        builder, network.conv_weight, network.conv_bias, network.image_size, network.stride, rows
-    )
+        builder, network.conv_weight, network.conv_bias, network.image_size, network.stride, rows,
+        taps_together,
+    )  # fmt: skip
     chunks: Iterable[Tensor] = convolution.chunks()
     count = convolution.ciphertexts
     for number, (matrix, bias) in enumerate(network.dense, start=1):

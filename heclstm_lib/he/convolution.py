@@ -23,6 +23,9 @@ class Convolution:
     The client sends one ciphertext per tap and set of positions; a feature is a sum of taps. Taps
     that several features share are sent once. Features stand `rows`-wise shifted copies apart
     when one ciphertext holds them all (`packing.offset_copies`), else one after the other.
+
+    When it does, `taps_together` taps (a power of two) share a ciphertext, side by side: fewer to
+    send and load, for log2 of that many rotations that add them up.
     """
 
     def __init__(
@@ -33,11 +36,13 @@ class Convolution:
         image_size: int,
         stride: int,
         rows: int,
+        taps_together: int = 1,
     ) -> None:
         self.builder, self.layout = builder, builder.layout
         self.weight, self.bias = weight, bias
         self.image_size, self.stride = image_size, stride
         self.grid = (image_size - weight.shape[-1]) // stride + 1
+        self.together = taps_together
         self.contents = self._contents(len(weight) * self.grid**2, rows)
 
     @property
@@ -48,8 +53,8 @@ class Convolution:
     def _contents(self, count: int, rows: int) -> list[Content]:
         """Features of each ciphertext; those at the same positions follow each other."""
         width = self.layout.features
-        if power_of_two(count) <= width:
-            return [offset_copies(count, width, rows)]
+        if self.together > 1 or power_of_two(count) <= width:
+            return [offset_copies(count, width // self.together, rows)]
         place = np.arange(-(-count // width) * width).reshape(-1, width)
         rows_of = [np.where(row < count, row, -1) for row in place]
         return sorted(rows_of, key=lambda row: int(row[0]) % self.grid**2)
@@ -75,8 +80,14 @@ class Convolution:
         builder = self.builder
         with builder.layer("blocks.0.conv"):
             sums = self._sums(list(self._patterns(contents[0])), contents)
+            width, unit = len(contents[0]), self.layout.lanes
             values = [
-                builder.add_plain(builder.rescale(total), self._spread(self.bias, content))
+                builder.add_plain(
+                    builder.fold(
+                        builder.rescale(total), self.together * width * unit, width * unit
+                    ),
+                    self._constant(self._places(self.bias, content)),
+                )
                 for total, content in zip(sums, contents, strict=True)
             ]
         with builder.layer("blocks.0.activation"):
@@ -91,16 +102,19 @@ class Convolution:
             pixel = (channel * self.image_size + row + dy) * self.image_size + column + dx
             yield np.where(position >= 0, pixel, -1)
 
-    def _spread(self, per_channel: Vector, content: Content) -> Vector:
-        """Values [O] at the places of their channels, 0 where it is empty; one if all are alike."""
-        values = np.where(content >= 0, per_channel[np.maximum(content, 0) // self.grid**2], 0.0)
+    def _places(self, per_channel: Vector, content: Content) -> Vector:
+        """Values [O] at the places of their channels, 0 where it is empty."""
+        return np.where(content >= 0, per_channel[np.maximum(content, 0) // self.grid**2], 0.0)
+
+    def _constant(self, values: Vector) -> Vector:
+        """Values of the places as a constant, of one number if all are alike."""
         return self.layout.spread(values[:1] if np.ptp(values) == 0 else values)
 
     def _sums(self, patterns: list[Content], contents: list[Content]) -> list[Op]:
         """Weighted sums of the taps, by scalars where every ciphertext holds one channel."""
         weights = self.weight.reshape(len(self.weight), -1)
         channels = [np.unique(content // self.grid**2) for content in contents]
-        if all(len(one) == 1 and one[0] >= 0 for one in channels):
+        if self.together == 1 and all(len(one) == 1 and one[0] >= 0 for one in channels):
             taps = [self.builder.input(pattern) for pattern in patterns]
             sums = self.builder.weighted_sums(taps, weights[np.concatenate(channels)])
             return [self.builder.sum([value] if value else []) for value in sums]
@@ -108,8 +122,22 @@ class Convolution:
 
     def _accumulate(self, patterns: list[Content], weights: Vector, content: Content) -> Op:
         terms: list[Op] = []
-        for pattern, column in zip(patterns, weights.T, strict=True):
-            tap = self.builder.input(pattern)
-            product = self.builder.products([(tap, self._spread(column, content))])
+        taps = len(patterns)
+        empty = np.full(len(content), -1)
+        for first in range(0, taps, self.together):
+            chosen = range(first, first + self.together)
+            pattern = [patterns[tap] if tap < taps else empty for tap in chosen]
+            columns = [
+                self._places(weights[:, tap] if tap < taps else 0 * self.bias, content)
+                for tap in chosen
+            ]
+            product = self.builder.products(
+                [
+                    (
+                        self.builder.input(np.concatenate(pattern)),
+                        self._constant(np.concatenate(columns)),
+                    )
+                ]
+            )
             terms = [self.builder.sum(terms + product)] if terms or product else []
         return self.builder.sum(terms)

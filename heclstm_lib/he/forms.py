@@ -19,6 +19,9 @@ from heclstm_lib.models.step import FoldedStep
 
 Network = FoldedNetwork | FoldedCnn | FoldedStep
 
+TAPS_TOGETHER = (1, 2, 4, 8, 16)
+"""Taps of the convolution in one input ciphertext; layouts without room for them are left out."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -39,7 +42,9 @@ def forms(network: Network, poly_degree: int, **bits: int | None) -> Iterator[Fo
         yield from _network_forms(network, poly_degree, **bits)
     elif isinstance(network, FoldedCnn):
         params = choose_chain(cnn_depth(network), poly_degree, **bits)
-        yield Form("dense", params, partial(plan_cnn, network, params))
+        for together in TAPS_TOGETHER:
+            compile_ = partial(plan_cnn, network, params, taps_together=together)
+            yield Form(f"{together} taps an input", params, compile_)
     else:
         params = choose_chain(STEP_DEPTH, poly_degree, **bits)
         yield Form("one step", params, partial(plan_step, network, params))

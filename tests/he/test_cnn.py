@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heclstm_lib.errors import PlanError
 from heclstm_lib.he.chain import choose_chain
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.cnn import cnn_depth, plan_cnn
@@ -26,10 +27,17 @@ def make_cnn(channels: int, widths: tuple[int, ...], seed: int = 0) -> FoldedCnn
 
 @pytest.mark.parametrize("widths", [(6, 3), (5,), (8, 4, 10)])
 @pytest.mark.parametrize("images", [1, 16, 512, 4096])
-def test_every_layout_gives_the_logits(widths: tuple[int, ...], images: int) -> None:
+@pytest.mark.parametrize("together", [1, 4])
+def test_every_layout_gives_the_logits(widths: tuple[int, ...], images: int, together: int) -> None:
     network = make_cnn(2, widths)
     params = choose_chain(cnn_depth(network), 16384)
-    plan = plan_cnn(network, params, images)
+    if together > 1 and images * 32 * together > params.slots:
+        with pytest.raises(PlanError, match=r"do not fit a feature axis"):
+            plan_cnn(network, params, images, together)
+        return
+    plan = plan_cnn(network, params, images, together)
+    if images == 1:
+        assert plan.inputs.count == -(-9 // together)
     frames = np.random.default_rng(1).normal(size=(min(images, 3), 1, 1, 12, 12))
     expected = network.outputs(frames[:, 0])
     np.testing.assert_allclose(evaluate_clear(plan, frames), expected, atol=1e-9)

@@ -53,7 +53,7 @@ def test_depth_scales_and_levels_are_exact(sizes: dict) -> None:
         if op.kind == "rescale":
             prime = plan.params.primes[args[0].level]
             assert op.scale == args[0].scale / prime and op.level == args[0].level - 1
-        if op.kind in ("rotate", "rescale"):
+        if op.kind in ("rotate", "relinearise"):
             assert op.size == 2
     check_plan(plan)
 
@@ -151,7 +151,7 @@ def test_summary_and_table(plan: Plan) -> None:
     assert json.loads(json.dumps(summary)) == summary
     assert summary["operations"]["input"] == plan.inputs.count == summary["input_ciphertexts"]
     assert sum(summary["operations"].values()) == len(plan.ops)
-    triples = sum(op.kind == "add" and op.size == 3 for op in plan.ops)
+    triples = sum(op.kind in ("add", "rescale") and op.size == 3 for op in plan.ops)
     assert sum(plan.work().values()) == len(plan.ops) + triples / 2
     assert summary["evaluation_key_bytes"] == plan.key_bytes()
     lines = plan.table().splitlines()
@@ -172,11 +172,14 @@ def test_digest_changes_with_a_weight() -> None:
 
 
 def test_composed_rotations_need_no_further_key() -> None:
-    builder = Builder(CkksParameters(8192, 1, 30, 40, 42), Layout(4096, 1, 1))
-    value = builder.rotate(builder.input(), 512)
-    value = builder.rescale(builder.multiply_plain(value, np.ones((1, 1))))
-    builder.fold(value, 4096, 512)
-    assert {op.step for op in builder.ops if op.kind == "rotate"} == {512}
+    found = {}
+    for levels in (1, 20):
+        builder = Builder(CkksParameters(32768, levels, 38, 48, 50), Layout(16384, 1, 1))
+        value = builder.lower(builder.rotate(builder.input(), 4096), 1)
+        value = builder.rescale(builder.multiply_plain(value, np.ones((1, 1))))
+        builder.fold(value, 16384, 4096)
+        found[levels] = {op.step for op in builder.ops if op.kind == "rotate"}
+    assert found == {1: {4096, 8192}, 20: {4096}}  # a small key is worth having
 
 
 def test_at_a_higher_level_a_fold_takes_its_own_keys() -> None:
