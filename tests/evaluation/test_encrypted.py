@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from heclstm_lib.errors import HeclstmError, PlanError, WireError
 from heclstm_lib.evaluation.agreement import agreement
@@ -18,6 +19,7 @@ from heclstm_lib.he.chain import choose_parameters
 from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.folded import FoldedNetwork
+from heclstm_lib.provenance import thread_counts
 
 
 class Inline(Executor):
@@ -79,6 +81,14 @@ def test_worker_process_agrees_with_float64(
     assert set(run.operations.kind) >= {"input", "multiply_plain", "square", "rotate"}
     leftovers = [path for path in tmp_path.iterdir() if path.name != "finished"]
     assert leftovers == [], "requests, responses and keys are removed"
+
+
+def test_workers_share_the_cores() -> None:
+    cores = int(thread_counts()["available"] or 1)
+    with make_executor(2) as executor:
+        libraries = executor.submit(threadpool_info).result()
+    assert {library["user_api"] for library in libraries} >= {"blas"}
+    assert max(library["num_threads"] for library in libraries) <= max(1, cores // 2)
 
 
 def test_finished_batches_are_not_evaluated_again(
