@@ -13,9 +13,13 @@ from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import KINDS, Op
 from heclstm_lib.he.seal import SealBackend, from_bytes, load_context
 
-DROP_A_PRIME = ("multiply_plain", "weighted_sum", "multiply", "square", "relinearise", "rescale")
+DROP_A_PRIME = ("multiply_plain", "weighted_sum", "multiply", "square", "rescale")
 MEASURED: dict[str, int | None] = {
-    **{kind: int(kind in (*DROP_A_PRIME, "mod_switch")) for kind in KINDS if kind != "input"},
+    **{
+        kind: int(kind in (*DROP_A_PRIME, "mod_switch"))
+        for kind in KINDS
+        if kind not in ("input", "refresh")
+    },
     **{"encode": 0, "transfer": 0, "load": None},
 }
 """Primitive -> the lowest level it is measured at; None: at the top level only."""

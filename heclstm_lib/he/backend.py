@@ -51,6 +51,9 @@ class Backend(Protocol[Value]):
     def rotate(self, value: Value, op: Op, /) -> Value:
         """Rotate left by `op.step` slots."""
 
+    def refresh(self, value: Value, op: Op, /) -> Value:
+        """Have the client re-encrypt a value, masked, at `op.level`."""
+
 
 def execute(
     plan: Plan,

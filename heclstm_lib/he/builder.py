@@ -194,6 +194,10 @@ class Builder:
             )
         return self._append("mod_switch", (value,), level, value.scale)
 
+    def refresh(self, value: Op, level: int) -> Op:
+        """The same value after the client re-encrypted it, masked, at a level (`he.refresh`)."""
+        return self._append("refresh", (value,), level, value.scale)
+
     def fold(self, value: Op, start: int, stop: int) -> Op:
         """Sum over a cyclic axis: rotate by start / 2, ..., stop slots and add each time.
 

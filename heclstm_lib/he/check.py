@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError
+from heclstm_lib.he.masking import check_masks
 from heclstm_lib.he.params import check_security
 from heclstm_lib.he.plan import Op, Plan, Signature
 
@@ -41,6 +42,7 @@ def check_plan(plan: Plan, key_budget_bytes: float = 16e9) -> dict[str, Any]:
     """
     check_security(plan.params)
     check_signature(plan)
+    check_masks(plan.params, plan.refreshes)
     if plan.key_bytes() > key_budget_bytes:
         raise PlanError(
             f"the {len(plan.rotations) + 1} evaluation keys take {plan.key_bytes() / 1e9:.2f} GB, "

@@ -41,6 +41,7 @@ class ClearBackend:
 
     rescale = relinearise
     mod_switch = relinearise
+    refresh = relinearise
 
     def rotate(self, value: Vector, op: Op) -> Vector:
         return np.roll(value, -op.step)

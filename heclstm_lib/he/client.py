@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from heclstm_lib.errors import WireError
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.layout_io import decode_outputs, encode_inputs
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Signature
+from heclstm_lib.he.refresh import load_at, refresh_header
 from heclstm_lib.he.seal import TENSEAL_VERSION, from_bytes, load_context
 from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message
 
@@ -34,6 +36,27 @@ class Client:
         header |= {"sequences": len(frames)}
         inputs = encode_inputs(self.signature, frames)
         return write_message(path, header, (self._keys.encrypt(slots) for slots in inputs))
+
+    def refresh(self, message: Path, reply: Path) -> int:
+        """Re-encrypt the masked state of a message into a reply file; the reply's size in bytes.
+
+        What is decrypted on the way is the server's mask to the eye. Answer only a server that
+        follows the protocol: whatever it sends comes back freshly encrypted (`he.refresh`).
+        """
+        signature, refreshes = self.signature, self.signature.refreshes
+        header = read_header(message, "refresh", signature.digest, chunks=1)
+        number = header.get("number")
+        if not isinstance(number, int) or not 0 <= number < len(refreshes):
+            raise WireError(
+                f"{message.name}: refresh number {number!r}, the plan has {len(refreshes)}. "
+                "Client and server must hold the same plan."
+            )
+        wanted, context = refreshes[number], load_context(signature.params)
+        data = next(iter_chunks(message))
+        masked = load_at(data, wanted.sent_level, wanted.scale, context)
+        fresh = self._keys.reencrypt(masked, wanted.level)
+        answer = refresh_header("refreshed", signature.digest, number)
+        return write_message(reply, answer, [fresh])
 
     def decrypt_outputs(self, path: Path) -> Vector:
         """Outputs [n, K] from a response file. A CKKS decryption must not leave its key holder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -31,12 +32,12 @@ def plan_network(
     Raises PlanError and its kinds when the network does not fit.
     """
     layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
-    plan = _Compiler(network, Builder(params, layout), packed).plan()
+    plan = NetworkCompiler(network, Builder(params, layout), packed).plan()
     check_plan(plan)
     return plan
 
 
-class _Compiler:
+class NetworkCompiler:
     """Walks the network front to back, appending to one builder."""
 
     def __init__(self, network: FoldedNetwork, builder: Builder, packed: bool) -> None:
@@ -46,6 +47,7 @@ class _Compiler:
         self.spatial: list[Op] = []
 
     def plan(self) -> Plan:
+        """The whole network's plan, unchecked."""
         network, builder = self.network, self.builder
         rows = self.padded(len(network.dense[0][0])) if network.dense else self.gate_rows
         convolution = Convolution(
@@ -83,8 +85,7 @@ class _Compiler:
     def recurrence(self, chunks: Iterator[Tensor], count: int) -> list[Op]:
         """The states' part of the score; the frames' spatial scores are kept on the way."""
         network, builder = self.network, self.builder
-        kind = ScanCompiler if network.recurrence == "sru" else LstmCompiler
-        compiler = kind(network, builder) if network.hidden else None
+        compiler = self.steps if network.hidden else None
         apart = compiler is not None and not self.packed
         products = Products(
             builder, self.gate_matrices(), count, compiler.lanes if compiler and apart else None
@@ -108,10 +109,22 @@ class _Compiler:
                 with builder.layer("weighted_unit"):
                     self.spatial = self.frame_scores(results.pop())
             gates = [[builder.sum([v] if v else []) for v in parts] for parts in results]
+        return self.temporal(gates)
+
+    @cached_property
+    def steps(self) -> LstmCompiler | ScanCompiler:
+        """What appends the steps of the recurrence."""
+        kind = ScanCompiler if self.network.recurrence == "sru" else LstmCompiler
+        return kind(self.network, self.builder)
+
+    def temporal(self, gates: list[list[Op]]) -> list[Op]:
+        """The states' part of the score, from the gates' input products."""
+        steps = self.steps
         if self.packed and not self.scalar:
-            with builder.layer(f"{compiler.layer}.unpack"):
-                gates = unpack_gates(builder, gates[0][0], compiler.period, compiler.lanes)
-        return compiler.temporal(gates)
+            with self.builder.layer(f"{steps.layer}.unpack"):
+                packed = gates[0][0]
+                gates = unpack_gates(self.builder, packed, steps.period, steps.lanes)
+        return steps.temporal(gates)
 
     def gate_matrices(self) -> list[Vector]:
         """The matrices from the features: gates, packed or apart; for scalars also the scores."""

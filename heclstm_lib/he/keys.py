@@ -10,6 +10,7 @@ import numpy as np
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters, check_security
 from heclstm_lib.he.seal import api, load_context, rotation_element, to_bytes
+from heclstm_lib.he.transform import lift
 
 
 class SecretKeys:
@@ -47,6 +48,12 @@ class SecretKeys:
         """A fresh seeded symmetric encryption of slot values [S] at the top level."""
         plain = self._context.encode(slots, self.params.levels, self.params.scale)
         return to_bytes(self._encryptor.encrypt_symmetric(plain))
+
+    def reencrypt(self, ciphertext: Any, level: int) -> bytes:
+        """A fresh seeded encryption at a level of the very polynomial a ciphertext decrypts to."""
+        plain = api.Plaintext()
+        self._decryptor.decrypt(ciphertext, plain)
+        return to_bytes(self._encryptor.encrypt_symmetric(lift(self._context, plain, level)))
 
     def decrypt(self, ciphertext: Any) -> Vector:
         """Slot values [S] of a ciphertext."""

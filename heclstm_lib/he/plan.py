@@ -27,6 +27,7 @@ KINDS = (
     "rescale",
     "mod_switch",
     "rotate",
+    "refresh",
 )
 
 
@@ -85,6 +86,15 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class Refresh:
+    """A ciphertext that the client re-encrypts: its level when sent, its new level, its scale."""
+
+    sent_level: int
+    level: int
+    scale: float
+
+
+@dataclass(frozen=True)
 class Signature:
     """What the client needs of a plan: no operation, no weight of the model."""
 
@@ -93,6 +103,7 @@ class Signature:
     inputs: InputSpec
     outputs: OutputSpec
     rotations: tuple[int, ...]
+    refreshes: tuple[Refresh, ...]
     digest: str
 
 
@@ -118,6 +129,12 @@ class Plan:
         return tuple(sorted({op.step for op in self.ops if op.kind == "rotate"}))
 
     @cached_property
+    def refreshes(self) -> tuple[Refresh, ...]:
+        """What the client re-encrypts, in order: a round trip each."""
+        ops = [op for op in self.ops if op.kind == "refresh"]
+        return tuple(Refresh(self.working_level(op), op.level, op.scale) for op in ops)
+
+    @cached_property
     def digest(self) -> str:
         """sha256 over operations, parameters, layout and constants."""
         state = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode())
@@ -128,9 +145,8 @@ class Plan:
     @property
     def signature(self) -> Signature:
         """The part of the plan that the client gets."""
-        return Signature(
-            self.params, self.layout, self.inputs, self.outputs, self.rotations, self.digest
-        )
+        shared = (self.params, self.layout, self.inputs, self.outputs, self.rotations)
+        return Signature(*shared, self.refreshes, self.digest)
 
     @property
     def depth(self) -> int:
@@ -145,11 +161,11 @@ class Plan:
         work: dict[tuple[str, int], float] = defaultdict(float)
         for op in self.ops:
             work[(op.kind, self.working_level(op))] += self.units(op)
-        return dict(work)
+        return {cell: units for cell, units in work.items() if units}
 
     def units(self, op: Op) -> float:
-        """Work of one operation in units of its kind, as `work` counts it."""
-        units = len(op.args) if op.kind == "weighted_sum" else 1.0
+        """Work of one operation in units of its kind; a refresh is mostly the client's: none."""
+        units = {"weighted_sum": float(len(op.args)), "refresh": 0.0}.get(op.kind, 1.0)
         if op.kind not in ("square", "multiply", "relinearise"):
             units *= op.size / 2
         return units

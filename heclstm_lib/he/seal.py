@@ -1,13 +1,15 @@
 """The one door to TenSEAL's sealapi: contexts, bytes, and the mode `encrypt` of the interpreter.
 
 No function here decrypts or makes keys. `api` does export the classes that would (KeyGenerator,
-SecretKey, Encryptor, Decryptor); only `he.keys` uses them, which the server never imports.
+SecretKey, Encryptor, Decryptor); only `he.keys` uses them, which the server never imports, and
+`he.refresh` the Encryptor, with the public key.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan
 
 TENSEAL_VERSION: str = tenseal.__version__
+Refreshes = Callable[[Any, Op], Any]
+"""What returns a ciphertext re-encrypted at the level of an operation."""
+
 SCALE_TOLERANCE = 1e-9
 """Relative difference up to which SEAL's running scale and the plan's are the same number."""
 
@@ -119,6 +124,7 @@ class SealBackend:
         self._relin = relin
         self._galois = galois
         self._evaluator = api.Evaluator(context.seal)
+        self._refresher: Refreshes | None = None
         self._encoded = EncodedPlaintexts(context) if encoded is None else encoded
 
     def forget(self) -> None:
@@ -186,6 +192,20 @@ class SealBackend:
         return self._result(
             self._evaluator.mod_switch_to, op, value, self.context.level_ids[op.level]
         )
+
+    def refreshed_by(self, refresher: Refreshes) -> SealBackend:
+        """This backend, with what has states re-encrypted by the client (`he.refresh`)."""
+        other = copy(self)
+        other._refresher = refresher
+        return other
+
+    def refresh(self, value: Any, op: Op) -> Any:
+        if self._refresher is None:
+            raise PlanError(
+                f"layer '{op.layer}', operation {op.index}: this plan has its state re-encrypted "
+                "by the client; evaluate it with `ask`, or plan without refresh."
+            )
+        return self._refresher(value, op)
 
     def rotate(self, value: Any, op: Op) -> Any:
         element = rotation_element(op.step, self.context.params.poly_degree)

@@ -5,14 +5,14 @@ It cannot import the secret key's type; a test and an import contract hold that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from heclstm_lib.errors import WireError
 from heclstm_lib.he.backend import execute
 from heclstm_lib.he.encoded import EncodedPlaintexts
-from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.refresh import Ask, OnOp, Refresher
 from heclstm_lib.he.seal import (
     TENSEAL_VERSION,
     Context,
@@ -49,19 +49,27 @@ class Server:
         return f"Server(plan {self.plan.digest[:12]}, {len(self.plan.rotations)} Galois keys)"
 
     def evaluate(
-        self, request: Path, response: Path, on_op: Callable[[Op, Any], None] | None = None
+        self, request: Path, response: Path, on_op: OnOp | None = None, ask: Ask | None = None
     ) -> int:
         """Evaluate a request file into a response file; return the response's size in bytes.
 
-        `on_op` sees every operation as it ends. Raises WireError for a request of another plan,
-        a wrong number of ciphertexts, or ciphertexts not at the top level and working scale.
+        `on_op` sees every operation as it ends. A plan with refreshes needs `ask`, which takes a
+        message file to the client and returns the file of its reply. Raises WireError for a
+        request of another plan, a wrong number of ciphertexts, or ciphertexts not at the top
+        level and working scale, PlanError for a refresh without `ask`.
         """
         header = read_header(request, "request", self.plan.digest, self.plan.inputs.count)
         count = read_count(header, request, self.plan.layout.sequences)
         chunks = iter_chunks(request)
+        backend = self._backend
+        if ask is not None:
+            see = on_op or (lambda _op, _value: None)
+            backend = backend.refreshed_by(
+                Refresher(self.plan, self._context, self.public_key, response, ask, see)
+            )
         results = execute(
             self.plan,
-            self._backend,
+            backend,
             lambda number: load_fresh(next(chunks), number, self._context),
             on_op,
         )

@@ -18,6 +18,7 @@ import numpy as np
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.backend import execute
 from heclstm_lib.he.layout_io import decode_outputs, encode_inputs
+from heclstm_lib.he.masking import BOUND_BITS
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import ERROR_STD, CkksParameters
 from heclstm_lib.he.plan import Op, Plan
@@ -111,6 +112,17 @@ class SimulateBackend:
 
     def mod_switch(self, value: Noisy, op: Op) -> Noisy:
         return self._checked(value, op)
+
+    def refresh(self, value: Noisy, op: Op) -> Noisy:
+        """The mask is exact; an encryption of zero, rounded, and a fresh encryption add errors."""
+        largest = float(np.abs(value.value).max())
+        if largest > 2.0**BOUND_BITS:
+            raise PlanError(
+                f"layer '{op.layer}', operation {op.index}: a state of {largest:.3g} exceeds the "
+                f"{2**BOUND_BITS} that masks are made for. Train with a larger range_penalty."
+            )
+        error = self.real * (ERROR_STD**2 + ROUNDING * (1 + self.secret)) / op.scale**2
+        return Noisy(value.value, value.variance + error)
 
     def _switching(self, op: Op) -> float:
         """Key switching: one error per prime, divided by the special prime, and its rounding."""

@@ -20,7 +20,7 @@ from heclstm_lib.files import replacing
 from heclstm_lib.he.check import check_signature
 from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan, Signature
+from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan, Refresh, Signature
 
 _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 
@@ -84,7 +84,8 @@ def load_signature(path: Path) -> Signature:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         shared = _interface(raw)
-        own = {"rotations": tuple(raw["rotations"]), "digest": raw["digest"]}
+        refreshes = tuple(Refresh(**one) for one in raw["refreshes"])
+        own = {"rotations": tuple(raw["rotations"]), "refreshes": refreshes}
         signature = Signature(**(raw | shared | own))
         check_signature(signature)
     except _UNREADABLE as error:

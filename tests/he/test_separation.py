@@ -37,11 +37,18 @@ def test_importing_the_server_imports_no_secret_type(module: str) -> None:
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
-def test_only_the_keys_module_uses_key_classes() -> None:
-    classes = re.compile(r"\bapi\.(KeyGenerator|SecretKey|Encryptor|Decryptor)\b")
+def users(pattern: str) -> list[str]:
+    """Modules whose source matches."""
     package = Path(__file__).parents[2] / "heclstm_lib"
-    users = [path for path in package.rglob("*.py") if classes.search(path.read_text("utf-8"))]
-    assert [path.relative_to(package).as_posix() for path in users] == ["he/keys.py"]
+    found = [path for path in package.rglob("*.py") if re.search(pattern, path.read_text("utf-8"))]
+    return sorted(path.relative_to(package).as_posix() for path in found)
+
+
+def test_only_the_keys_module_uses_key_classes() -> None:
+    assert users(r"\bapi\.(KeyGenerator|SecretKey|Decryptor)\b") == ["he/keys.py"]
+    assert users(r"set_secret_key|encrypt_symmetric|encrypt_zero_symmetric") == ["he/keys.py"]
+    # the server's masks are encryptions under the public key
+    assert users(r"\bapi\.Encryptor\b") == ["he/keys.py", "he/refresh.py"]
 
 
 def decompressed(seal_object: bytes) -> bytes:
@@ -89,5 +96,6 @@ def test_the_clients_signature_holds_no_weight(parties: Parties) -> None:
         "inputs",
         "outputs",
         "rotations",
+        "refreshes",
         "digest",
     }

@@ -64,7 +64,7 @@ def test_signature_round_trip_is_small(path: Path) -> None:
     write_signature(signature, target)
     assert load_signature(target) == signature
     assert set(json.loads(target.read_text())) == {
-        "params", "layout", "inputs", "outputs", "rotations", "digest",
+        "params", "layout", "inputs", "outputs", "rotations", "refreshes", "digest",
     }  # fmt: skip
     assert sorted(item.name for item in path.parent.iterdir()) == ["plan.npz", "signature.json"]
 

@@ -1,0 +1,136 @@
+"""The server's side of a refresh: masks, and the exchange with the client amid an evaluation.
+
+Where a plan has a `refresh`, the server hides the state under a random mask, makes the ciphertext
+itself look fresh, and sends it; the client decrypts what is masked and encrypts it again at a
+higher level (Client.refresh), which the server unmasks. The client learns nothing of the state
+(`he.masking` says how little); the server learns nothing of anything, as it sees encryptions only.
+
+This holds for parties that follow the protocol and no further: a server that sends something else
+has the client re-encrypt what it likes, and a client may re-encrypt another state (Akavia, Gentry,
+Halevi & Vald, ePrint 2022/282). Masks are drawn from the operating system's generator, used once,
+and never leave the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from heclstm_lib.errors import WireError
+from heclstm_lib.he.masking import mask_bits
+from heclstm_lib.he.memory import coefficients
+from heclstm_lib.he.plan import Op, Plan, Refresh
+from heclstm_lib.he.residues import WideIntegers, add_mod, subtract_mod
+from heclstm_lib.he.seal import TENSEAL_VERSION, Context, api, from_bytes, to_bytes
+from heclstm_lib.he.transform import to_ntt
+from heclstm_lib.he.wire import iter_chunks, read_header, write_message
+
+OnOp = Callable[[Op, Any], None]
+
+Ask = Callable[[Path], Path]
+"""Takes a message file to the client and returns the file of its reply."""
+
+
+class Mask:
+    """One random polynomial of `bits` bits a coefficient, added at one level, taken away at any."""
+
+    def __init__(self, context: Context, bits: int) -> None:
+        self._context = context
+        self._numbers = WideIntegers.random(bits, context.params.poly_degree)
+
+    def __repr__(self) -> str:
+        return "Mask(hidden)"
+
+    def add(self, ciphertext: Any) -> None:
+        """Add the mask to a ciphertext, in place."""
+        self._apply(ciphertext, add_mod)
+
+    def remove(self, ciphertext: Any) -> None:
+        """Subtract the mask from a ciphertext, in place."""
+        self._apply(ciphertext, subtract_mod)
+
+    def _apply(self, ciphertext: Any, combine: Callable[..., Any]) -> None:
+        words = coefficients(ciphertext)[0]
+        primes = self._context.params.primes[: len(words)]
+        mask = to_ntt(self._context, self._numbers.residues(primes))
+        for row, other, prime in zip(words, mask, primes, strict=True):
+            row[:] = combine(row, other, prime)
+
+
+class Masker:
+    """Hides ciphertexts before they go to the client; holds the public key, no secret one."""
+
+    def __init__(self, context: Context, public_key: Any) -> None:
+        self._context = context
+        self._evaluator = api.Evaluator(context.seal)
+        self._encryptor = api.Encryptor(context.seal, public_key)
+
+    def hide(self, ciphertext: Any, bits: int) -> tuple[Any, Mask]:
+        """A masked copy, and its mask.
+
+        An encryption of zero under the public key is added first: without it the second half of
+        the ciphertext, which the mask does not touch, would show what the model did to it.
+        """
+        zero, hidden = api.Ciphertext(), api.Ciphertext()
+        self._encryptor.encrypt_zero(ciphertext.parms_id(), zero)
+        zero.scale = ciphertext.scale
+        self._evaluator.add(ciphertext, zero, hidden)
+        mask = Mask(self._context, bits)
+        mask.add(hidden)
+        return hidden, mask
+
+
+class Refresher:
+    """Has one evaluation's states refreshed: mask, message, the client's reply, unmask."""
+
+    def __init__(
+        self, plan: Plan, context: Context, public_key: Any, response: Path, ask: Ask, on_op: OnOp
+    ) -> None:
+        """Messages lie beside `response`; `on_op` sees the kinds "mask" and "wait" in between."""
+        self._digest, self._context = plan.digest, context
+        self._masker = Masker(context, public_key)
+        self._response, self._ask, self._on_op = response, ask, on_op
+        self._number = 0
+
+    def __call__(self, value: Any, op: Op) -> Any:
+        """The value at `op.level`; WireError when the client's reply does not fit."""
+        level = value.coeff_modulus_size() - 1
+        bits = mask_bits(self._context.params, Refresh(level, op.level, op.scale))
+        hidden, mask = self._masker.hide(value, bits)
+        message = self._response.with_name(f"{self._response.name}.refresh{self._number}")
+        header = refresh_header("refresh", self._digest, self._number)
+        write_message(message, header, [to_bytes(hidden)])
+        self._on_op(replace(op, kind="mask"), hidden)
+        reply = self._ask(message)
+        self._on_op(replace(op, kind="wait"), None)
+        read_header(reply, "refreshed", self._digest, chunks=1)
+        result = load_at(next(iter_chunks(reply)), op.level, op.scale, self._context)
+        mask.remove(result)
+        self._number += 1
+        return result
+
+
+def refresh_header(kind: str, plan_digest: str, number: int) -> dict[str, Any]:
+    """Header of a state on its way to the client ("refresh") or back ("refreshed")."""
+    return {
+        "kind": kind,
+        "plan": plan_digest,
+        "tenseal": TENSEAL_VERSION,
+        "number": number,
+        "chunks": 1,
+    }
+
+
+def load_at(data: bytes, level: int, scale: float, context: Context) -> Any:
+    """A ciphertext of a message; WireError unless it has two parts, this level and this scale."""
+    ciphertext = from_bytes("Ciphertext", data, context)
+    found = (ciphertext.coeff_modulus_size() - 1, ciphertext.size(), ciphertext.scale)
+    if found != (level, 2, scale):
+        raise WireError(
+            f"refresh: a ciphertext of level {found[0]}, size {found[1]}, scale {found[2]:.6g}; "
+            f"expected level {level}, size 2, scale {scale:.6g}. Both sides must use the same plan "
+            "and exchange the right file."
+        )
+    return ciphertext
