@@ -23,8 +23,9 @@ class Record:
 
     status: "ok"; "wrong" (outputs off by more than the suite's tolerance: kept and flagged);
     "partial" (a part was measured, without outputs); "failed"; "skipped" (not installed, or the
-    contender refuses the case). `error` is the largest error of an output; `setup`, `run` and
-    `floor` are the contender's answers; heading, group and case are the suite's.
+    contender refuses the case). `error` is the largest error of an output, `mean_error` the mean
+    over the rows that were returned; `setup`, `run` and `floor` are the contender's answers;
+    heading, group and case are the suite's.
     """
 
     suite: str
@@ -44,6 +45,7 @@ class Record:
     cores: int = 1
     batch: int = 1
     error: float | None = None
+    mean_error: float | None = None
     peak_bytes: int = 0
     setup: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)

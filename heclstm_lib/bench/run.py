@@ -124,10 +124,11 @@ class _Seat:
         run = self._ask(process, "run")
         peak = max(process.peak_bytes(), int(run.get("peak_rss_bytes") or 0))
         floor = self._ask(process, "floor") if self.entry.floor else {}
-        status, error = judge(run, self.expected, self.suite.tolerance)
+        status, errors = judge(run, self.expected, self.suite.tolerance)
+        error, mean_error = errors if errors else (None, None)
         return self._record(
-            repeat, status, reason=str(run.get("note", "")), error=error, peak_bytes=peak,
-            run=run, floor=floor,
+            repeat, status, reason=str(run.get("note", "")), error=error, mean_error=mean_error,
+            peak_bytes=peak, run=run, floor=floor,
         )  # fmt: skip
 
     def _start(self) -> Contender:
@@ -184,8 +185,10 @@ def without_folders(text: str) -> str:
     return re.sub(r"(?<![\w.~])~?/(?:[\w.+@-]+/)+", "", text)
 
 
-def judge(run: dict[str, Any], expected: Any, tolerance: float) -> tuple[str, float | None]:
-    """Status of a run and the largest error of its outputs, None where there are none.
+def judge(
+    run: dict[str, Any], expected: Any, tolerance: float
+) -> tuple[str, tuple[float, float] | None]:
+    """Status of a run, and largest and mean error of its outputs, None where there are none.
 
     Its own verdict over all rows and ours over the rows it returned both have to hold.
     """
@@ -198,5 +201,6 @@ def judge(run: dict[str, Any], expected: Any, tolerance: float) -> tuple[str, fl
     reported = run.get("max_error")
     if reported is None or not np.isfinite(reported):
         return "wrong", None
-    error = max(float(np.abs(outputs - wanted).max()), float(reported))
-    return ("ok" if error <= tolerance else "wrong"), error
+    errors = np.abs(outputs - wanted)
+    error = max(float(errors.max()), float(reported))
+    return ("ok" if error <= tolerance else "wrong"), (error, float(errors.mean()))

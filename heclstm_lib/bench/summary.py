@@ -26,7 +26,8 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
         row |= {"batch": record.batch, "threads": record.threads, "cores": record.cores}
         row |= {name: _number(record.run.get(name)) for name in SECONDS}
         row |= {name: _number(record.setup.get(name)) for name in ("setup_s", *BYTES)}
-        row |= {"peak_bytes": record.peak_bytes, "error": record.error}
+        row |= {"peak_bytes": record.peak_bytes}
+        row |= {"error": record.error, "mean_error": record.mean_error}
         row |= {"floor_s": _number(record.floor.get("floor_s"))}
         row |= {"layout": str(record.setup.get("layout", ""))}
         row |= {"parameters": json.dumps(record.setup.get("parameters", {}))}
@@ -44,7 +45,8 @@ def summary_table(records: Sequence[Record]) -> pd.DataFrame:
     """One row an entry: medians over its runs, with the least and the most server time.
 
     `item_s` is server seconds per sequence or image, `items_per_s` its inverse;
-    `precision_bits` = -log2 of the largest error of any output of any run; `floor_ratio` the
+    `precision_bits` is -log2 of the mean absolute error (of the worst run), `worst_bits` of the
+    largest error of any output of any run, as in evaluation.agreement; `floor_ratio` is the
     median over rounds of server time by the floor measured in the same round.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
@@ -78,9 +80,9 @@ def _entry_row(runs: Sequence[Record]) -> dict[str, Any]:
     row["item_s"] = row["server_s"] / first.batch
     row["items_per_s"] = first.batch / row["server_s"] if row["server_s"] > 0 else float("nan")
     row["peak_bytes"] = max(run.peak_bytes for run in runs)
-    errors = [run.error for run in done if run.error is not None]
-    row["error"] = max(errors) if errors and len(errors) == len(done) else float("nan")
-    row["precision_bits"] = precision_bits(row["error"])
+    row["error"] = _largest([run.error for run in done])
+    row["worst_bits"] = precision_bits(row["error"])
+    row["precision_bits"] = precision_bits(_largest([run.mean_error for run in done]))
     row["floor_s"] = float(table["floor_s"].median())
     row["floor_ratio"] = float((table["server_s"] / table["floor_s"]).median())
     row["matrix_s"] = float(np.median([_number(run.run.get("matrix_s")) for run in runs]))
@@ -89,8 +91,14 @@ def _entry_row(runs: Sequence[Record]) -> dict[str, Any]:
     return row
 
 
+def _largest(errors: Sequence[float | None]) -> float:
+    """The largest error; NaN when one is unknown."""
+    known = [error for error in errors if error is not None]
+    return max(known) if known and len(known) == len(errors) else float("nan")
+
+
 def precision_bits(error: float) -> float:
-    """Bits after the binary point that are right: -log2 of the largest error.
+    """Bits after the binary point that are right: -log2 of an error.
 
     >>> precision_bits(0.25)
     2.0

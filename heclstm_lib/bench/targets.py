@@ -133,10 +133,11 @@ def precision_and_memory(results: Results) -> Outcome:
     rows = results.rows(
         "flagship", "flagship_cubic", "lstm_step", "cnn", "sru", contender=OURS, correct=False
     )
-    bits = results.best(rows, "precision_bits")
+    bits, worst = results.best(rows, "precision_bits"), results.best(rows, "worst_bits")
     peak = results.value("flagship_1", OURS, "peak_bytes")
     keys = results.value("flagship_1", OURS, "key_bytes")
-    values = {"least_precision_bits": bits, "latency_peak_bytes": peak, "latency_key_bytes": keys}
+    values = {"least_precision_bits": bits, "least_worst_bits": worst}
+    values |= {"latency_peak_bytes": peak, "latency_key_bytes": keys}
     met = every([at_least(bits, 12.0), at_most(peak, 8 * GIGABYTE), at_most(keys, 4 * GIGABYTE)])
     return Outcome(values, met)
 
@@ -191,8 +192,8 @@ TARGETS = (
         ("refresh",), refresh_time,
     ),
     Target(
-        "7", "At least 12 bits in every non-interactive plan; the latency plan within 8 GB of "
-        "memory and 4 GB of keys",
+        "7", "At least 12 bits (mean absolute error) in every non-interactive plan; the latency "
+        "plan within 8 GB of memory and 4 GB of keys",
         ("flagship", "flagship_cubic", "lstm_step", "cnn", "sru"), precision_and_memory,
     ),
     Target(

@@ -106,13 +106,16 @@ def plot_bytes(summary: pd.DataFrame) -> Figure:
 
 
 def plot_precision(summary: pd.DataFrame) -> Figure:
-    """Right bits after the binary point of the worst output; dotted: the 12 bits aimed at."""
+    """Right bits after the binary point, mean (bars) and worst (dots); dotted: 12 bits."""
     rows = summary[np.isfinite(summary["precision_bits"])]
     figure, axes = make_axes(size=(8, 0.9 + 0.24 * len(rows)))
     axis = axes[0, 0]
     _bars(axis, _labels(rows), rows["precision_bits"], rows["status"], "%.1f")
     axis.axvline(12, color="#666666", linewidth=0.8, linestyle=":")
-    axis.set_xlabel("precision (bits, -log2 of the largest error)")
+    worst = {"s": 18, "color": SERIES[3], "zorder": 3, "label": "worst output"}
+    axis.scatter(rows["worst_bits"], range(len(rows)), **worst)
+    axis.legend(fontsize=7)
+    axis.set_xlabel("precision (bits, -log2 of the absolute error)")
     axis.set_title("Precision of the decrypted outputs")
     return finish(figure)
 

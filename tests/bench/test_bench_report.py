@@ -38,6 +38,7 @@ def record(
         "case_digest": "0" * 64,
         "batch": batch,
         "error": 1e-6,
+        "mean_error": 1e-7,
         "peak_bytes": int(2e9),
         "setup": {"setup_s": 3.0, "key_bytes": 1e9, "upload_bytes": 1e6, "response_bytes": 1e5},
         "run": {"server_s": seconds, "encrypt_s": 0.1, "decrypt_s": 0.01, "matrix_s": seconds / 2}
@@ -89,11 +90,12 @@ def replaced(suite: str, title: str = "ours", **changes: Any) -> list[Record]:
 
 def test_medians_spread_and_precision() -> None:
     runs = [record("a_1", seconds=s, repeat=i, batch=4) for i, s in enumerate((3.0, 1.0, 2.0))]
-    runs[1] = record("a_1", seconds=1.0, repeat=1, batch=4, error=0.25)
+    runs[1] = record("a_1", seconds=1.0, repeat=1, batch=4, error=0.25, mean_error=0.125)
     row = summary_table(runs).iloc[0]
     assert (row.server_s, row.server_min_s, row.server_max_s, row.runs) == (2.0, 1.0, 3.0, 3)
     assert (row.item_s, row.items_per_s) == (0.5, 2.0)
-    assert (row.error, row.precision_bits, row.key_bytes) == (0.25, 2.0, 1e9)
+    assert (row.error, row.worst_bits, row.precision_bits) == (0.25, 2.0, 3.0)
+    assert row.key_bytes == 1e9
     assert row.floor_ratio == pytest.approx(1.1)
     assert precision_bits(0.0) == np.inf and np.isnan(precision_bits(float("nan")))
 
@@ -136,7 +138,7 @@ def test_every_target_can_be_met() -> None:
         ("5", replaced("cnn_1", "tenseal_sealapi", seconds=0.19)),
         ("5", replaced("cnn_batch", "openfhe", seconds=1.0, batch=8192, group="cnn")),
         ("6", replaced("refresh", seconds=2.5, group="refresh")),
-        ("7", replaced("cnn_1", seconds=0.2, error=1e-3)),
+        ("7", replaced("cnn_1", seconds=0.2, mean_error=1e-3)),
         ("7", replaced("flagship_1", seconds=8.0, peak_bytes=int(9e9))),
         ("8", replaced("scaling_frames_8", seconds=40.0, case={"frames": 8})),
         ("workers", replaced("workers", "2 workers", seconds=6.0, contender="ours")),
@@ -197,6 +199,7 @@ def test_the_same_records_draw_the_same_bytes(tmp_path: Path) -> None:
 
 def test_few_records_make_a_report_too(tmp_path: Path) -> None:
     nothing: dict[str, Any] = {"run": {}, "setup": {}, "floor": {}, "peak_bytes": 0, "error": None}
+    nothing["mean_error"] = None
     lonely = record("cnn_1", "desilo", status="skipped", reason="no", **nothing)
     write_report([lonely], (), "heclstm bench", tmp_path)
     assert not list(tmp_path.glob("*.svg"))

@@ -150,13 +150,14 @@ def test_without_resume_an_entry_is_measured_anew(bench: Bench) -> None:
 def test_judge_takes_the_worse_of_both_errors() -> None:
     expected = np.array([[1.0], [2.0], [3.0]])
     good = {"outputs": [[1.0], [2.001]], "max_error": 0.002}
-    assert judge(good, expected, 0.01) == ("ok", 0.002)
+    status, errors = judge(good, expected, 0.01)
+    assert status == "ok" and errors == pytest.approx((0.002, 0.0005))
     assert judge(good | {"max_error": 0.0}, expected, 1e-4)[0] == "wrong"
     assert judge(good | {"max_error": None}, expected, 0.01) == ("wrong", None)
     assert judge(good | {"outputs": [[1.0], [float("nan")]]}, expected, 0.01) == ("wrong", None)
     assert judge(good | {"outputs": [[1.0, 2.0]]}, expected, 0.01) == ("wrong", None)
     repeated = {"outputs": [[1.0], [2.0], [3.0], [1.0]], "max_error": 0.0}
-    assert judge(repeated, expected, 0.01) == ("ok", 0.0)
+    assert judge(repeated, expected, 0.01) == ("ok", (0.0, 0.0))
 
 
 def test_a_rivals_own_python_is_preferred(tmp_path: Path, scripts: Path) -> None:
