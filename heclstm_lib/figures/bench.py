@@ -52,7 +52,6 @@ def plot_times(summary: pd.DataFrame) -> Figure:
         rows = rows.sort_values("item_s")
         labels = [f"{row.title}, batch {row.batch}" for row in rows.itertuples()]
         _bars(axis, labels, rows["item_s"], rows["status"], "%.3g s")
-        axis.set_xscale("log")
         axis.set_xlabel("server time per input (s)")
         axis.set_title(rows["heading"].iloc[0])
     return finish(figure)
@@ -89,13 +88,11 @@ def plot_bytes(summary: pd.DataFrame) -> Figure:
     """Bytes of evaluation keys, of the request and of the response, log scale."""
     columns = {"key_bytes": "keys (once)", "upload_bytes": "request", "response_bytes": "response"}
     rows = summary[summary[list(columns)].notna().any(axis=1)]
-    figure, axes = make_axes(size=(8, 0.9 + 0.36 * len(rows)))
+    figure, axes = make_axes(size=(8, 0.9 + 0.24 * len(rows)))
     axis, places = axes[0, 0], np.arange(len(rows))
+    axis.hlines(places, 1e-2, 1e4, color="#dddddd", linewidth=0.6, zorder=0)
     for number, (column, name) in enumerate(columns.items()):
-        axis.barh(
-            places + 0.27 * (number - 1), rows[column] / MEGABYTE, height=0.27,
-            color=SERIES[number], label=name,
-        )  # fmt: skip
+        axis.scatter(rows[column] / MEGABYTE, places, s=22, color=SERIES[number], label=name)
     axis.set_yticks(places, _labels(rows), fontsize=8)
     axis.invert_yaxis()
     axis.set_xscale("log")
@@ -124,37 +121,38 @@ def plot_kinds(kinds: pd.DataFrame) -> Figure:
     """Share of the server time that each primitive takes, one bar an entry (bench.summary)."""
     table = kinds.assign(entry=kinds["suite"] + ": " + kinds["title"])
     wide = table.pivot(index="entry", columns="kind", values="share").fillna(0.0)
-    wide = wide.loc[list(dict.fromkeys(table["entry"])), list(dict.fromkeys(table["kind"]))]
-    figure, axes = make_axes(size=(8.5, 1.4 + 0.26 * len(wide)))
+    order = wide.mean().sort_values(ascending=False).index  # the dearest first, with a plain colour
+    wide = wide.loc[list(dict.fromkeys(table["entry"])), order]
+    figure, axes = make_axes(size=(8.5, 1.9 + 0.26 * len(wide)))
     axis, left = axes[0, 0], np.zeros(len(wide))
     for number, kind in enumerate(wide):
+        again = number // len(SERIES)  # more kinds than colours
         axis.barh(
-            wide.index, 100 * wide[kind], left=left, color=SERIES[number % len(SERIES)], label=kind
-        )
+            wide.index, 100 * wide[kind], left=left, label=kind,
+            color=SERIES[number % len(SERIES)], hatch="//" * again,
+        )  # fmt: skip
         left += 100 * wide[kind].to_numpy()
     axis.invert_yaxis()
     axis.set_xlabel("share of server time (%)")
     axis.set_title("Where the time goes")
-    axis.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.legend(fontsize=7, ncols=7, loc="upper center", bbox_to_anchor=(0.4, -0.12))
     return finish(figure)
 
 
 def plot_floor(summary: pd.DataFrame) -> Figure:
-    """Server time beside the floor (operations x measured cost), with their ratio."""
-    rows = summary[summary["floor_s"].notna()]
-    figure, axes = make_axes(size=(8, 0.9 + 0.4 * len(rows)))
-    axis, places = axes[0, 0], np.arange(len(rows))
-    bars = axis.barh(
-        places - 0.2, rows["server_s"], height=0.4, color=SERIES[0], label="server time"
-    )
-    axis.barh(places + 0.2, rows["floor_s"], height=0.4, color=SERIES[7], label="floor")
-    axis.bar_label(bars, [f"{r:.2f} x" for r in rows["floor_ratio"]], padding=3, fontsize=8)
-    axis.set_yticks(places, _labels(rows), fontsize=8)
+    """Server time as a multiple of the floor (operations x measured cost)."""
+    rows = summary[summary["floor_ratio"].notna()]
+    figure, axes = make_axes(size=(8, 0.9 + 0.3 * len(rows)))
+    axis = axes[0, 0]
+    bars = axis.barh(range(len(rows)), rows["floor_ratio"], color=SERIES[0])
+    pairs = zip(rows["floor_ratio"], rows["server_s"], rows["floor_s"], strict=True)
+    labels = [f"{ratio:.2f} ({took:.3g} s / {floor:.3g} s)" for ratio, took, floor in pairs]
+    axis.bar_label(bars, labels, padding=3, fontsize=8)
+    axis.axvline(1, color="#666666", linewidth=0.8, linestyle=":")
+    axis.set_yticks(range(len(rows)), _labels(rows), fontsize=8)
     axis.invert_yaxis()
-    axis.set_xscale("log")
-    axis.set_xlabel("seconds")
+    axis.set_xlabel("server time / floor")
     axis.set_title("Distance to the floor")
-    axis.legend(fontsize=7)
     return finish(figure)
 
 
