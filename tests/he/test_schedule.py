@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from strand_plans import (
 )
 
 from heclstm_lib.errors import PlanError
+from heclstm_lib.he import sums
 from heclstm_lib.he.backend import apply, execute
 from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.packing import Layout
@@ -236,3 +238,8 @@ def test_sums_keep_terms_that_others_use_and_scales_that_differ() -> None:
     assert find_sums(builder.ops[:7], [total.index, total.args[0]]) == {total.args[0]: (0, 1, 2)}
     scaled = [replace(op, scale=op.scale * (1 + np.finfo(float).eps)) for op in builder.ops[:1]]
     assert find_sums([*scaled, *builder.ops[1:7]], [total.index]) == {}
+
+
+def test_the_worked_example() -> None:
+    result = doctest.testmod(sums)
+    assert (result.attempted > 0, result.failed) == (True, 0)
