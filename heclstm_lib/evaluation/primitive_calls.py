@@ -93,7 +93,20 @@ class PrimitiveCalls:
             "add_plain": lambda: backend.add_plain(value, self.vector, op("add_plain", level)),
             "negate": lambda: backend.negate(value, op("negate", level)),
             "rotate": lambda: backend.rotate(value, op("rotate", level, step=1)),
+            "relinearise": self._relinearise(level),
         }
+
+    def _relinearise(self, level: int) -> Callable[[], Any]:
+        """Of three polynomials, as they come from a product that was rescaled to this level."""
+        above = min(level + 1, self.params.levels)
+        product = self._op("square", above, scale=self.params.scale**2, size=3)
+        triple = self.backend.square(self.value(above), product)
+        if above > level:
+            scale = self.params.scale**2 / self.params.primes[above]
+            triple = self.backend.rescale(triple, self._op("rescale", level, scale=scale))
+        return lambda: self.backend.relinearise(
+            triple, self._op("relinearise", level, scale=triple.scale)
+        )
 
     def _plain_products(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
         backend, square = self.backend, self.params.scale**2
@@ -123,13 +136,12 @@ class PrimitiveCalls:
         squared, multiplied = (
             self._op(kind, level, scale=square, size=3) for kind in ("square", "multiply")
         )
-        relin = self._op("relinearise", level, scale=square)
         down = self._op("rescale", level - 1, scale=square / self.params.primes[level])
-        product = backend.square(value, squared)
-        wide = backend.relinearise(product, relin)
+        product = backend.multiply_plain(
+            value, self.vector, self._op("multiply_plain", level, scale=square)
+        )
         return {
             "multiply": lambda: backend.multiply(value, value, multiplied),
             "square": lambda: backend.square(value, squared),
-            "relinearise": lambda: backend.relinearise(product, relin),
-            "rescale": lambda: backend.rescale(wide, down),
+            "rescale": lambda: backend.rescale(product, down),
         }

@@ -13,6 +13,9 @@ from heclstm_lib.he.packing import Layout, Vector, encodes_to_zero
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op
 
+CHEAP_KEY_BYTES = 50e6
+"""A Galois key up to this size is worth the few rotations at level 0 that it saves."""
+
 
 class Builder:
     """Appends operations; a value is the Op that made it.
@@ -166,7 +169,7 @@ class Builder:
         return self._append("square", (value,), value.level, value.scale**2, size=3)
 
     def square(self, value: Op) -> Op:
-        """Square of a value, relinearised and rescaled."""
+        """Square of a value, rescaled and relinearised."""
         return self.reduce(self.raw_square(value))
 
     def relinearise(self, value: Op) -> Op:
@@ -176,8 +179,8 @@ class Builder:
         return self._append("relinearise", (value,), value.level, value.scale, size=2)
 
     def reduce(self, product: Op) -> Op:
-        """Relinearise a product of size 3 and rescale it."""
-        return self.rescale(self.relinearise(product))
+        """Rescale a product of size 3 and relinearise it: one level lower, that is cheaper."""
+        return self.relinearise(self.rescale(product))
 
     def rescale(self, value: Op) -> Op:
         """Divide by the level's last prime and drop it."""
@@ -203,7 +206,7 @@ class Builder:
 
         Afterwards the value has period `stop`. A step whose Galois key the plan does not yet use
         is composed of smaller ones it does use when the value is at level 0, where rotations
-        are nearly free next to another key.
+        are nearly free next to another large key.
         """
         step = start // 2
         while step >= stop:
@@ -214,6 +217,7 @@ class Builder:
     def _rotate_composed(self, value: Op, step: int) -> Op:
         used = {op.step for op in self.ops if op.kind == "rotate"}
         parts = [part for part in used if part > 0 and step % part == 0]
-        if value.level > 0 or step in used or not parts:
+        dear = self.params.switching_key_bytes() > CHEAP_KEY_BYTES
+        if value.level > 0 or step in used or not parts or not dear:
             return self.rotate(value, step)
         return self.rotate(value, max(parts), step // max(parts))

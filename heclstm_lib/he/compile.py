@@ -15,6 +15,7 @@ from heclstm_lib.he.dense import dense_layer, square_features
 from heclstm_lib.he.gates import BLOCKS, unpack_gates
 from heclstm_lib.he.linear import Products, Tensor, pad_rows, padded_rows
 from heclstm_lib.he.lstm import LstmCompiler
+from heclstm_lib.he.packed_lstm import PackedLstm
 from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
@@ -23,16 +24,24 @@ from heclstm_lib.models.folded import FoldedNetwork
 
 
 def plan_network(
-    network: FoldedNetwork, params: CkksParameters, sequences: int, packed: bool = True
+    network: FoldedNetwork,
+    params: CkksParameters,
+    sequences: int,
+    packed: bool = True,
+    stay_packed: bool = False,
+    taps_together: int = 1,
 ) -> Plan:
     """Plan the encrypted evaluation of up to `sequences` sequences (a power of two) at once.
 
     `packed` computes the four gates' inputs as blocks of one ciphertext and unpacks them, one
-    level deeper but with fewer rotations; without it each gate has its own product. Needs no key.
-    Raises PlanError and its kinds when the network does not fit.
+    level deeper but with fewer rotations; without it each gate has its own product. With
+    `stay_packed` the gates of an LSTM are never unpacked, which needs no level. `taps_together`
+    is as in Convolution. Needs no key. Raises PlanError and its kinds when the network does not
+    fit.
     """
     layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
-    plan = NetworkCompiler(network, Builder(params, layout), packed).plan()
+    compiler = PackedCompiler if stay_packed else NetworkCompiler
+    plan = compiler(network, Builder(params, layout), packed or stay_packed, taps_together).plan()
     check_plan(plan)
     return plan
 
@@ -40,8 +49,11 @@ def plan_network(
 class NetworkCompiler:
     """Walks the network front to back, appending to one builder."""
 
-    def __init__(self, network: FoldedNetwork, builder: Builder, packed: bool) -> None:
+    def __init__(
+        self, network: FoldedNetwork, builder: Builder, packed: bool, taps_together: int = 1
+    ) -> None:
         self.network, self.builder, self.packed = network, builder, packed
+        self.taps_together = taps_together
         self.layout = builder.layout
         self.scalar = self.layout.features == 1
         self.spatial: list[Op] = []
@@ -52,7 +64,7 @@ class NetworkCompiler:
         rows = self.padded(len(network.dense[0][0])) if network.dense else self.gate_rows
         convolution = Convolution(
             builder, network.conv_weight, network.conv_bias, network.image_size, network.stride,
-            rows or 1,
+            rows or 1, self.taps_together,
         )  # fmt: skip
         count, chunks = convolution.ciphertexts, convolution.chunks()
         for number, (matrix, bias) in enumerate(network.dense, start=1):
@@ -178,3 +190,19 @@ class NetworkCompiler:
             back = builder.rotate(score, *((step << bit, 1) if keyed else (step, 1 << bit)))
             score = builder.add(score, back)
         return score
+
+
+class PackedCompiler(NetworkCompiler):
+    """The same with an LSTM whose gates stay packed."""
+
+    refresh_level: int | None = None
+
+    def temporal(self, gates: list[list[Op]]) -> list[Op]:
+        """The states' part of the score."""
+        if self.network.recurrence != "lstm" or self.scalar:
+            raise PlanError(
+                f"gates that stay packed: expected an LSTM and several features a ciphertext, got "
+                f"recurrence {self.network.recurrence!r} and {self.layout.features} feature(s). "
+                "Plan the gates apart."
+            )
+        return PackedLstm(self.network, self.builder, self.refresh_level).temporal(gates[0][0])

@@ -44,21 +44,34 @@ def forms(network: Network, poly_degree: int, **bits: int | None) -> Iterator[Fo
         params = choose_chain(cnn_depth(network), poly_degree, **bits)
         for together in TAPS_TOGETHER:
             compile_ = partial(plan_cnn, network, params, taps_together=together)
-            yield Form(f"{together} taps an input", params, compile_)
+            yield Form(_taps(together), params, compile_)
     else:
         params = choose_chain(STEP_DEPTH, poly_degree, **bits)
         yield Form("one step", params, partial(plan_step, network, params))
 
 
 def _network_forms(network: FoldedNetwork, poly_degree: int, **bits: int | None) -> Iterator[Form]:
+    for name, levels, options in _gate_forms(network):
+        try:
+            params = choose_parameters(network, poly_degree, packed=levels, **bits)
+        except PlanError:
+            if not levels:
+                raise
+            continue  # one level more than this degree has
+        for together in TAPS_TOGETHER:
+            compile_ = partial(plan_network, network, params, taps_together=together, **options)
+            yield Form(f"{name}, {_taps(together)}", params, compile_)
+
+
+def _gate_forms(network: FoldedNetwork) -> list[tuple[str, bool, dict[str, bool]]]:
+    """Name, whether a level unpacks the gates, options of plan_network; least depth first."""
     if not network.hidden:
-        params = choose_parameters(network, poly_degree, packed=False, **bits)
-        yield Form("no recurrence", params, partial(plan_network, network, params, packed=False))
-        return
-    params = choose_parameters(network, poly_degree, packed=False, **bits)
-    yield Form("gates apart", params, partial(plan_network, network, params, packed=False))
-    try:
-        params = choose_parameters(network, poly_degree, packed=True, **bits)
-    except PlanError:
-        return  # one level more than this degree has
-    yield Form("gates packed", params, partial(plan_network, network, params, packed=True))
+        return [("no recurrence", False, {"packed": False})]
+    forms = [("gates apart", False, {"packed": False}), ("gates unpacked", True, {"packed": True})]
+    if network.recurrence == "lstm":
+        forms.insert(1, ("gates packed", False, {"packed": True, "stay_packed": True}))
+    return forms
+
+
+def _taps(together: int) -> str:
+    return f"{together} taps an input" if together > 1 else "1 tap an input"

@@ -8,12 +8,11 @@ from heclstm_lib.errors import DepthBudgetExceeded, PlanError
 from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.chain import LARGEST_PRIME_BITS, SCALE_BITS
 from heclstm_lib.he.check import check_plan
-from heclstm_lib.he.compile import NetworkCompiler
+from heclstm_lib.he.compile import PackedCompiler
 from heclstm_lib.he.masking import first_prime_bits
-from heclstm_lib.he.packed_lstm import PackedLstm
 from heclstm_lib.he.packing import Layout, power_of_two
 from heclstm_lib.he.params import CkksParameters, bit_budget
-from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.folded import FoldedNetwork
 
 REFRESH_SCALE_BITS = range(SCALE_BITS.start, 45)
@@ -76,15 +75,8 @@ def plan_refresh(network: FoldedNetwork, params: CkksParameters, sequences: int)
             f"{network.recurrence!r} with {network.hidden} units. Plan without refresh."
         )
     layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
-    plan = RefreshCompiler(network, Builder(params, layout), packed=True).plan()
+    compiler = PackedCompiler(network, Builder(params, layout), packed=True)
+    compiler.refresh_level = SENT_LEVEL + step_depth(network)
+    plan = compiler.plan()
     check_plan(plan)
     return plan
-
-
-class RefreshCompiler(NetworkCompiler):
-    """The network with packed steps and a refresh after each but the last."""
-
-    def temporal(self, gates: list[list[Op]]) -> list[Op]:
-        """The states' part of the score; the gates stay packed."""
-        level = SENT_LEVEL + step_depth(self.network)
-        return PackedLstm(self.network, self.builder, level).temporal(gates[0][0])

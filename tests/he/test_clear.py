@@ -143,3 +143,28 @@ def test_features_over_many_ciphertexts(sequences: int, dense: tuple[int, ...]) 
     np.testing.assert_allclose(evaluate_clear(plan, frames), expected, atol=1e-9)
     assert plan.depth == params.levels
     assert (plan.rotations == (-4096,)) == (sequences == 4096)
+
+
+@pytest.mark.parametrize("degree", [2, 3])
+@pytest.mark.parametrize(("frames", "hidden", "sequences"), [(4, 4, 1), (3, 6, 2), (2, 1, 8)])
+def test_gates_that_stay_packed(frames: int, hidden: int, sequences: int, degree: int) -> None:
+    network = make_network(frames, hidden, degree=degree)
+    params = choose_parameters(network, 32768, packed=False)
+    plan = plan_network(network, params, sequences, stay_packed=True, taps_together=4)
+    inputs = make_frames(network, sequences)
+    expected = network.scores(inputs)[:, None]
+    np.testing.assert_allclose(evaluate_clear(plan, inputs), expected, atol=1e-9)
+    assert plan.depth == params.levels and plan.inputs.count == 7
+    unpacked = choose_parameters(network, 32768)
+    other = plan_network(network, unpacked, sequences)
+    switches = [
+        sum(op.kind in ("rotate", "relinearise") for op in one.ops) for one in (plan, other)
+    ]
+    assert switches[0] < switches[1] and plan.params.levels < other.params.levels
+
+
+def test_only_an_lstm_stays_packed() -> None:
+    network = make_network(frames=2, hidden=4)
+    params = choose_parameters(network, 16384, packed=False)
+    with pytest.raises(PlanError, match=r"stay packed: expected an LSTM.*1 feature"):
+        plan_network(network, params, 4096, stay_packed=True)
