@@ -32,7 +32,7 @@ from heclstm_lib.evaluation.cost import bytes_table, time_by
 from heclstm_lib.evaluation.floor import floor_table
 from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.evaluation.primitives import load_primitives
-from heclstm_lib.figures.he import plot_agreement, plot_bytes, plot_time
+from heclstm_lib.figures.he import plot_agreement, plot_bytes, plot_candidates, plot_time
 from heclstm_lib.figures.tables import show_metrics
 from heclstm_lib.figures.training import plot_votes
 from heclstm_lib.models.checkpoint import load_bundle
@@ -42,6 +42,24 @@ from heclstm_lib.stages.notebook import open_stage
 
 stage = open_stage("04_encrypted_evaluation", profile, dataset, out, data)
 space = stage.space
+
+# %% [markdown]
+# ## The chosen plan and its runners-up
+# Plans differ in how many sequences share a ciphertext and in the form of the gates. The planner
+# predicts each one's time from the measured cost of every primitive, and takes the one that ends
+# the whole task first within the limits on memory and latency. Look at the first row.
+
+# %%
+candidates = stage.store.load_table("03_he_conversion.candidates")
+candidates = candidates[candidates.fold == stage.study.folds[0]].drop(columns="fold")
+candidates.head(8)
+
+# %%
+plot_candidates(candidates)
+
+# %% [markdown]
+# **What you should see:** more sequences in a batch make it slower and each sequence cheaper; the
+# chosen plan is where the number of test sequences is best served.
 
 # %% [markdown]
 # ## Run the protocol on every fold's test sequences

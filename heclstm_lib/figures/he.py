@@ -48,6 +48,32 @@ def plot_operations(plan: Plan) -> Figure:
     return finish(figure)
 
 
+def plot_candidates(candidates: pd.DataFrame) -> Figure:
+    """Predicted time a sequence against the time of a batch; the chosen plan stands out."""
+    figure, axes = make_axes(size=(9, 3.4))
+    axis = axes[0, 0]
+    usable = candidates[candidates.verdict.isin(["", "chosen"])]
+    ruled_out, chosen = candidates.drop(usable.index), usable[usable.verdict == "chosen"]
+    for rows, colour, size, label in (
+        (ruled_out, NEGATIVE, 18, "ruled out by a limit"),
+        (usable, SERIES[0], 18, "runner-up"),
+        (chosen, POSITIVE, 90, "chosen"),
+    ):
+        axis.scatter(rows.batch_s, rows.sequence_s, color=colour, s=size, label=label)
+    best = candidates.loc[candidates.groupby("sequences").batch_s.idxmin()]
+    for row in best.itertuples():
+        axis.annotate(
+            f"{row.sequences}", (row.batch_s, row.sequence_s), fontsize=7,
+            textcoords="offset points", xytext=(4, 4),
+        )  # fmt: skip
+    axis.set(xscale="log", yscale="log")
+    axis.set_xlabel("predicted server seconds a batch (numbers: sequences in it)")
+    axis.set_ylabel("seconds a sequence")
+    axis.set_title("Plans considered: latency against throughput")
+    axis.legend(fontsize=7)
+    return finish(figure)
+
+
 def plot_agreement(clear: Vector, encrypted: Vector, labels: Vector, threshold: float) -> Figure:
     """Decrypted against float64 scores with the threshold, and the error of each sequence."""
     figure, axes = make_axes(1, 2)
