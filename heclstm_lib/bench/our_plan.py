@@ -2,7 +2,8 @@
 
 Options of the set-up, beside `batch`: workers (processes, a request each), processes (that share
 each request), sequences (in one request; default: the planner decides), choice (0: the planner's,
-1: its first runner-up), memory_gb and latency_s (its limits), poly_degree (no other one).
+1: its first runner-up), memory_gb and latency_s (its limits), poly_degree (no other one), refresh
+(the client re-encrypts the state between steps, at N = 16384 unless poly_degree says otherwise).
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ import numpy as np
 
 from heclstm_lib.bench.cases import Arrays
 from heclstm_lib.bench.flagship import folded_network
-from heclstm_lib.bench.machines import InProcess, Machine, Pool, Rows, Strands, batches
+from heclstm_lib.bench.machines import (
+    InProcess,
+    Machine,
+    Pool,
+    Refreshing,
+    Rows,
+    Strands,
+    batches,
+)
 from heclstm_lib.errors import BenchError
 from heclstm_lib.evaluation.cost_model import load_costs
 from heclstm_lib.evaluation.floor import measure_floor
@@ -26,9 +35,11 @@ from heclstm_lib.he.client import Client
 from heclstm_lib.he.forms import Network
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import STANDARD_2018
-from heclstm_lib.he.planner import Candidate, Task, choose_plan
+from heclstm_lib.he.planner import Candidate, Task, choose_plan, predicted_seconds
+from heclstm_lib.he.refresh_plan import choose_refresh_parameters, plan_refresh
 from heclstm_lib.he.store import write_plan
 from heclstm_lib.models.cnn import FoldedCnn
+from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.models.step import FoldedStep
 from heclstm_lib.paths import cache_root
 
@@ -41,7 +52,9 @@ OPTIONS: dict[str, Any] = {
     "memory_gb": 12.0,
     "latency_s": math.inf,
     "poly_degree": None,
+    "refresh": False,
 }
+REFRESH_DEGREE = 16384
 ROWS_REPORTED = 16
 MATRIX_KINDS = ("rotate", "multiply_plain", "weighted_sum")
 """In the LSTM's steps these are the products by the recurrent matrices."""
@@ -76,7 +89,9 @@ class Ours:
         network, values = case_network(case)
         rows = np.arange(self.options["batch"]) % len(values)
         self.values, self.expected = values[rows], case["expected"][rows]
-        self.candidate = self._choose(network)
+        self.costs = load_costs(cache_root())
+        refresh = self.options["refresh"]
+        self.candidate = self._with_refresh(network) if refresh else self._choose(network)
         plan = self.plan = self.candidate.plan
         write_plan(plan, work / "plan.npz")
         self.client = Client(plan.signature)
@@ -93,17 +108,27 @@ class Ours:
         )  # fmt: skip
         degree = options["poly_degree"]
         degrees = tuple(STANDARD_2018) if degree is None else (degree,)
-        costs = load_costs(cache_root())
-        choice = choose_plan(network, task, costs.seconds, degrees, frames=self.values[:4])
+        cost = self.costs.seconds
+        choice = choose_plan(network, task, cost, degrees, frames=self.values[:4])
         usable = [choice.chosen, *(one for one in choice.runners_up if not one.why_not)]
         if options["choice"] >= len(usable):
             raise BenchError(f"ours: choice {options['choice']}, but only {len(usable)} plans fit.")
-        chosen = usable[options["choice"]]
-        self.source = costs.model(chosen.plan.params).source
-        return chosen
+        return usable[options["choice"]]
+
+    def _with_refresh(self, network: Network) -> Candidate:
+        """A plan in segments; as many sequences as the batch has share it."""
+        if not isinstance(network, FoldedNetwork):
+            raise BenchError("ours: only a network with frames has a state to refresh.")
+        params = choose_refresh_parameters(network, self.options["poly_degree"] or REFRESH_DEGREE)
+        sequences = self.options["sequences"] or self.options["batch"]
+        plan = plan_refresh(network, params, sequences)
+        memory = plan.key_bytes() + plan.plaintext_bytes()
+        return Candidate(plan, "refresh", predicted_seconds(plan, self.costs.seconds), memory)
 
     def _machine(self) -> Machine:
         plan, bundle, path = self.plan, self.work / "public.bundle", self.work / "plan.npz"
+        if self.options["refresh"]:
+            return Refreshing(plan, bundle, self.client)
         if self.options["processes"] > 1:
             return Strands(plan, path, bundle, self.options["processes"])
         if self.options["workers"] > 1:
@@ -120,11 +145,13 @@ class Ours:
             "parameters": {"N": params.poly_degree, "log2(QP)": params.total_bits}
             | {"levels": params.levels, "scale_bits": params.scale_bits}
             | {"depth": plan.depth, "operations": len(plan.ops), "rotations": len(plan.rotations)}
-            | {"costs": self.source, "predicted_s": requests * self.candidate.seconds},
+            | {"costs": self.costs.model(params).source}
+            | {"predicted_s": requests * self.candidate.seconds},
             "key_bytes": plan.key_bytes(),
             "upload_bytes": requests * plan.upload_bytes(),
             "response_bytes": requests * response,
             "layout": self.candidate.name,
+            "interactive": self.options["refresh"],
             "batch": len(self.values),
         }
 
@@ -137,20 +164,24 @@ class Ours:
         for piece, request in zip(pieces, requests, strict=True):
             self.client.encrypt_batch(self.values[piece], request)
         encrypted = time.perf_counter()
-        server_s, rows = self.machine.evaluate(requests, responses)
+        evaluation = self.machine.evaluate(requests, responses)
         evaluated = time.perf_counter()
         outputs = np.concatenate([self.client.decrypt_outputs(path) for path in responses])
         decrypted = time.perf_counter()
-        for path in (*requests, *responses):
+        for path in self.work.glob("re*-*"):  # requests, responses and refreshes
             path.unlink()
-        return {
-            "encrypt_s": encrypted - begin,
-            "server_s": server_s,
-            "decrypt_s": decrypted - evaluated,
-            "outputs": outputs[:ROWS_REPORTED].tolist(),
-            "max_error": float(np.abs(outputs - self.expected).max()),
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        } | time_shares(rows)
+        return (
+            {
+                "encrypt_s": encrypted - begin,
+                "server_s": evaluation.seconds,
+                "decrypt_s": decrypted - evaluated,
+                "outputs": outputs[:ROWS_REPORTED].tolist(),
+                "max_error": float(np.abs(outputs - self.expected).max()),
+                "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+            | time_shares(evaluation.rows)
+            | evaluation.extra
+        )
 
     def floor(self) -> dict[str, Any]:
         """The plan's floor for the whole batch, with costs measured now."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -154,17 +155,20 @@ COLUMNS = (
 def entry_cells(row: Any) -> list[str]:
     """One entry as text, empty where nothing was measured."""
     spread = f"{_text(row.server_s)} ({_text(row.server_min_s)} to {_text(row.server_max_s)})"
+    client_s = row.encrypt_s + row.decrypt_s + np.nan_to_num(row.refresh_s)
     precision = f"{_text(row.precision_bits)} ({_text(row.worst_bits)})"
     precision = precision if _text(row.worst_bits) else ""
     said = {"ok": "right", "wrong": "WRONG", "partial": "parts only"}.get(row.status, row.status)
     if row.status == "wrong" and _text(row.error):
         said += f", off by {row.error:.2g}"
+    if row.round_trips > 0:
+        said += f"; {row.round_trips:.0f} round trips, {row.refresh_bytes / 1e6:.3g} MB"
     if row.reason:
         said += f": {str(row.reason).splitlines()[0]}"
     return [
         row.title, str(row.batch), str(row.cores), str(row.runs),
         spread if _text(row.server_s) else "", _text(row.item_s), _text(row.items_per_s),
-        _text(row.encrypt_s + row.decrypt_s), _text(row.setup_s), _text(row.key_bytes / 1e6),
+        _text(client_s), _text(row.setup_s), _text(row.key_bytes / 1e6),
         _text(row.upload_bytes / 1e6), _text(row.response_bytes / 1e6),
         _text(row.peak_bytes / 1e9) if row.peak_bytes else "", precision,
         _text(row.floor_ratio), said,

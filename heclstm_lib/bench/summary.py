@@ -86,7 +86,9 @@ def _entry_row(runs: Sequence[Record]) -> dict[str, Any]:
     row["floor_s"] = float(table["floor_s"].median())
     row["floor_ratio"] = float((table["server_s"] / table["floor_s"]).median())
     row["matrix_s"] = float(np.median([_number(run.run.get("matrix_s")) for run in runs]))
-    row |= {name: str(first.setup.get(name, "")) for name in ("layout", "interactive")}
+    row["layout"] = str(first.setup.get("layout", ""))
+    for name in ("refresh_s", "round_trips", "refresh_bytes"):
+        row[name] = float(np.median([_number(run.run.get(name)) for run in runs]))
     row["parameters"] = json.dumps(first.setup.get("parameters", {}))
     return row
 

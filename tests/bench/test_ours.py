@@ -42,10 +42,10 @@ def test_networks_are_those_of_the_cases(kind: str) -> None:
 def test_a_case_is_planned_run_and_priced(tmp_path: Path) -> None:
     path = write_case(CaseSpec("cnn", rows=3), tmp_path)
     setup, run, again, floor, end = talk(
-        path, "run", "run", "floor", "quit", batch=3, sequences=1, poly_degree=8192
+        path, "run", "run", "floor", "quit", batch=3, sequences=1, poly_degree=16384
     )
     assert setup["ok"] and setup["batch"] == 3 and "x1" in setup["layout"]
-    assert setup["parameters"]["N"] == 8192 and setup["parameters"]["log2(QP)"] <= 214
+    assert setup["parameters"]["N"] == 16384 and setup["parameters"]["log2(QP)"] <= 430
     assert setup["upload_bytes"] % 3 == 0, "three requests of one image"
     assert run["max_error"] < 0.01 and again["max_error"] < 0.01
     assert run["max_error"] != again["max_error"], "every run encrypts afresh"
@@ -62,9 +62,9 @@ def test_what_it_cannot_do_has_a_reason(tmp_path: Path) -> None:
     setup, run = talk(path, "run", colour="red")
     assert not setup["ok"] and "unknown option(s) ['colour']" in setup["reason"]
     assert not run["ok"] and "expected setup" in run["reason"]
-    (setup,) = talk(path, memory_gb=0.1, poly_degree=8192)
+    (setup,) = talk(path, memory_gb=0.1, poly_degree=16384)
     assert not setup["ok"] and "no plan for" in setup["reason"]
-    (setup,) = talk(path, choice=1000, poly_degree=8192)
+    (setup,) = talk(path, choice=1000, poly_degree=16384)
     assert "choice 1000, but only" in setup["reason"]
     (nonsense,) = answers(["[]"])
     assert not nonsense["ok"]
@@ -85,3 +85,15 @@ def test_shares_of_time() -> None:
 
 def test_rows_in_batches() -> None:
     assert list(batches(5, 2)) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+
+
+def test_a_refreshed_state_counts_its_round_trips(tmp_path: Path) -> None:
+    spec = CaseSpec("flagship", frames=3, image_size=12, channels=2, hidden=4)
+    setup, run, _ = talk(write_case(spec, tmp_path), "run", "quit", refresh=True)
+    assert setup["ok"] and setup["parameters"]["N"] == 16384, setup
+    assert run["max_error"] < 0.01
+    assert run["round_trips"] == 2 and run["refresh_bytes"] > 1e5
+    assert run["refresh_s"] > 0 and "wait" not in run["time_by_kind"]
+    assert "mask" in run["time_by_kind"], "masking is the server's work"
+    (refused,) = talk(write_case(CaseSpec("cnn"), tmp_path), refresh=True)
+    assert "only a network with frames" in refused["reason"]
