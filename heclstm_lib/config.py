@@ -125,6 +125,7 @@ class HEConfig:
     latency_s: float | None = None  # the longest a batch may take
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
     workers: int = 1  # server processes; each holds the evaluation keys
+    refresh: bool = False  # the client re-encrypts the masked LSTM state between frames
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("sequences", "evaluate_at_most", "workers"), (1, math.inf))

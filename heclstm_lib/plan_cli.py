@@ -13,6 +13,7 @@ from heclstm_lib.config import DatasetStudy, HEConfig, load_profile
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.params import security_report
 from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.segments import refresh_summary, segment_rows
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.convlstm import ConvLSTM
@@ -22,6 +23,7 @@ from heclstm_lib.stages.planning import candidate_table, choose_study_plan
 EXAMPLES = """examples:
   heclstm plan
   heclstm plan --profile smoke --json
+  heclstm plan --refresh --degree 16384
   heclstm plan --profile reference --dataset iarc --sequences 1
   heclstm plan --sequences 4096 --memory-gb 8 --latency-s 60
   heclstm plan --model reports/default/work/embedded/fold0/polynomial.pt
@@ -50,6 +52,13 @@ def add_plan_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument("--workers", type=int, help="server processes (default: the profile's)")
     parser.add_argument("--memory-gb", type=float, help="for all workers (default: the profile's)")
     parser.add_argument("--latency-s", type=float, help="the longest that a batch may take")
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="have the client re-encrypt the masked LSTM state between frames: fewer levels, "
+        "a round trip a frame, so --degree 16384 will do",
+    )
+    parser.add_argument("--degree", type=int, help="ring degree N (default: the profile's)")
     parser.add_argument("--top", type=int, default=8, help="runners-up shown (default: 8)")
     parser.add_argument(
         "--out", type=Path, help="write the plan to this .npz file, signature.json beside it"
@@ -83,9 +92,11 @@ def _limited(he: HEConfig, args: argparse.Namespace) -> HEConfig:
     """The profile's HE configuration with the limits given on the command line."""
     given = {
         "sequences": args.batch, "workers": args.workers, "memory_gb": args.memory_gb,
-        "latency_s": args.latency_s,
+        "latency_s": args.latency_s, "poly_degree": args.degree,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
+    if args.refresh:
+        changes["refresh"] = True
     return dataclasses.replace(he, evaluate_at_most=None, **changes)
 
 
@@ -106,8 +117,9 @@ def untrained_model(study: DatasetStudy) -> ConvLSTM:
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
-    """Summary, layers and every operation."""
-    return plan.summary() | {"layers": plan.layer_rows()} | plan.to_dict()
+    """Summary, refreshes, segments, layers and every operation."""
+    parts = {"layers": plan.layer_rows(), "segments": segment_rows(plan)}
+    return plan.summary() | refresh_summary(plan) | parts | plan.to_dict()
 
 
 def plan_text(plan: Plan) -> str:
@@ -126,4 +138,16 @@ def plan_text(plan: Plan) -> str:
         f"evaluation keys {plan.key_bytes() / 1e9:.2f} GB in memory",
         f"upload          {plan.inputs.count} ciphertexts, {plan.upload_bytes() / 1e6:.0f} MB",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines + (refresh_lines(plan) if plan.refreshes else []))
+
+
+def refresh_lines(plan: Plan) -> list[str]:
+    """What passes between server and client on the way, and each segment."""
+    found = refresh_summary(plan)
+    return [
+        f"refreshes       {found['round_trips']} round trips, "
+        f"{found['refresh_bytes_per_batch'] / 1e6:.1f} MB; masks of {found['mask_bits']} bits hide "
+        f"the state by {found['hiding_bits']:.1f} bits",
+        "",
+        pd.DataFrame(segment_rows(plan)).to_string(index=False),
+    ]

@@ -114,3 +114,17 @@ def test_unknown_inputs_are_one_message(
 ) -> None:
     assert cli.main(["plan", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_refresh_shows_segments(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--profile", "smoke", "--refresh", "--degree", "16384")
+    plan = run_json(capsys, *arguments)
+    trips = plan["round_trips"]
+    assert trips >= 1 and len(plan["segments"]) == trips + 1
+    assert plan["hiding_bits"] > 40 and plan["operations"]["refresh"] == trips
+    assert [segment["level_in"] for segment in plan["segments"]] == [7] + [5] * trips
+    sizes = [segment["sent_bytes"] + segment["returned_bytes"] for segment in plan["segments"]]
+    assert sizes[-1] == 0 and sum(sizes) == plan["refresh_bytes_per_batch"] > 0
+    assert cli.main(["plan", *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert f"refreshes       {trips} round trips, " in shown and " segment " in shown

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.segments import refresh_summary
 
 
 class OpTimer:
@@ -47,7 +48,11 @@ def time_by(operations: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def bytes_table(
-    plan: Plan, bundle_bytes: int, request_bytes: int, response_bytes: int
+    plan: Plan,
+    bundle_bytes: int,
+    request_bytes: int,
+    response_bytes: int,
+    refresh_bytes: int = 0,
 ) -> pd.DataFrame:
     """What crosses between client and server, per key registration and per batch."""
     rows = [
@@ -55,6 +60,9 @@ def bytes_table(
         ("request (per batch)", request_bytes, plan.upload_bytes()),
         ("response (per batch)", response_bytes, plan.params.ciphertext_bytes(0)),
     ]
+    if plan.refreshes:
+        planned = refresh_summary(plan)["refresh_bytes_per_batch"]
+        rows.append(("refreshes (per batch, both ways)", refresh_bytes, planned))
     table = pd.DataFrame(rows, columns=["message", "wire_bytes", "planned_bytes"])
     table["wire_MB"] = (table["wire_bytes"] / 1e6).round(2)
     return table

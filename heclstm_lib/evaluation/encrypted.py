@@ -18,6 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from heclstm_lib.errors import PlanError
+from heclstm_lib.evaluation.correspondence import PAUSE_S, open_messages, reply_path
 from heclstm_lib.evaluation.fanout import evaluate_request
 from heclstm_lib.files import replacing
 from heclstm_lib.he.client import Client
@@ -27,7 +28,11 @@ from heclstm_lib.he.store import load_signature
 
 @dataclass(frozen=True)
 class EncryptedRun:
-    """Decrypted scores [n], one row a batch, one row a (batch, layer, kind, level)."""
+    """Decrypted scores [n], one row a batch, one row a (batch, layer, kind, level).
+
+    In a batch's row `refresh_s` is the client's time for re-encryptions on the way, `round_trips`
+    their number, `refresh_bytes` their bytes both ways.
+    """
 
     scores: Vector
     batches: pd.DataFrame
@@ -102,11 +107,11 @@ class _Exchange:
         begin = time.perf_counter()
         size = self.client.encrypt_batch(frames, request)
         seconds = time.perf_counter() - begin
-        record = {"batch": start, "sequences": len(frames)}
+        record = {"batch": start, "sequences": len(frames), "refresh_s": 0.0}
         return record | {"encrypt_s": seconds, "request_bytes": size}
 
     def _finished(self, pending: dict[Future[Any], dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+        for future in self._wait(pending):
             record = pending.pop(future) | future.result()
             request, response = self._files(record["batch"])
             begin = time.perf_counter()
@@ -115,6 +120,25 @@ class _Exchange:
             response.unlink()
             request.unlink()
             yield record
+
+    def _wait(self, pending: dict[Future[Any], dict[str, Any]]) -> set[Future[Any]]:
+        """Batches that are done; until one is, the servers' refreshes are answered."""
+        pause = PAUSE_S if self.client.signature.refreshes else None
+        while not (done := wait(pending, pause, return_when=FIRST_COMPLETED).done):
+            for message in open_messages(self.bundle.parent):
+                begin = time.perf_counter()
+                self.client.refresh(message, reply_path(message))
+                self._charge(message, pending, time.perf_counter() - begin)
+        return done
+
+    def _charge(
+        self, message: Path, pending: dict[Future[Any], dict[str, Any]], seconds: float
+    ) -> None:
+        """Add the client's seconds to the batch that a message belongs to."""
+        for record in pending.values():
+            _, response = self._files(record["batch"])
+            if message.stem == response.name:
+                record["refresh_s"] += seconds
 
 
 class _Finished:
@@ -148,9 +172,12 @@ class _Finished:
             "load_s",
             "server_s",
             "server_cpu_s",
+            "refresh_s",
             "decrypt_s",
+            "round_trips",
         )
-        batches = pd.DataFrame(records)[[*plain, "request_bytes", "response_bytes"]]
+        sizes = ("request_bytes", "refresh_bytes", "response_bytes")
+        batches = pd.DataFrame(records)[[*plain, *sizes]]
         operations = pd.DataFrame(
             [{"batch": r["batch"]} | row for r in records for row in r["operations"]]
         )

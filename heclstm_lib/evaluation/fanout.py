@@ -11,6 +11,7 @@ from typing import Any
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from heclstm_lib.errors import HeclstmError
+from heclstm_lib.evaluation.correspondence import Correspondent
 from heclstm_lib.evaluation.cost import OpTimer
 from heclstm_lib.he.server import Server
 from heclstm_lib.he.store import load_plan
@@ -46,19 +47,25 @@ def evaluate_request(
     """Task of a worker: evaluate one request file; returns seconds, bytes and operation rows.
 
     `load_s` is what the worker spent on keys and encoding the model (about 0 after its first task).
+    Seconds are without the wait for the client's refreshes, if the plan has any.
     """
     begin = time.perf_counter()
     server = _server(plan_path, bundle_path)
     load_s = time.perf_counter() - begin
-    timer = OpTimer(server.plan)
+    timer, ask = OpTimer(server.plan), Correspondent()
     wall, cpu = time.perf_counter(), time.process_time()
-    size = server.evaluate(request, response, timer.record)
+    try:
+        size = server.evaluate(request, response, timer.record, ask)
+    finally:
+        ask.clear()
     return {
         "load_s": load_s,
-        "server_s": time.perf_counter() - wall,
+        "server_s": time.perf_counter() - wall - ask.waited_s,
         "server_cpu_s": time.process_time() - cpu,
         "response_bytes": size,
-        "operations": timer.rows(),
+        "round_trips": ask.round_trips,
+        "refresh_bytes": ask.refresh_bytes,
+        "operations": [row for row in timer.rows() if row["kind"] != "wait"],
     }
 
 

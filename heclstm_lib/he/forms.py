@@ -12,6 +12,7 @@ from heclstm_lib.he.cnn import cnn_depth, plan_cnn
 from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.refresh_plan import check_state, choose_refresh_parameters, plan_refresh
 from heclstm_lib.he.step import STEP_DEPTH, plan_step
 from heclstm_lib.models.cnn import FoldedCnn
 from heclstm_lib.models.folded import FoldedNetwork
@@ -32,13 +33,18 @@ class Form:
     compile: Callable[[int], Plan]
 
 
-def forms(network: Network, poly_degree: int, **bits: int | None) -> Iterator[Form]:
+def forms(
+    network: Network, poly_degree: int, refresh: bool = False, **bits: int | None
+) -> Iterator[Form]:
     """Every form whose levels fit a ring degree at 128-bit security.
 
-    `bits` fixes scale_bits, first_bits or special_bits of the chain. Raises PlanError when not
-    even the form of least depth fits.
+    With `refresh` those that have the client re-encrypt the state, else those that do not ask the
+    client. `bits` fixes scale_bits, first_bits or special_bits of the chain. Raises PlanError
+    when not even the form of least depth fits, or there is no state to refresh.
     """
-    if isinstance(network, FoldedNetwork):
+    if refresh:
+        yield from _refresh_forms(network, poly_degree, **bits)
+    elif isinstance(network, FoldedNetwork):
         yield from _network_forms(network, poly_degree, **bits)
     elif isinstance(network, FoldedCnn):
         params = choose_chain(cnn_depth(network), poly_degree, **bits)
@@ -61,6 +67,16 @@ def _network_forms(network: FoldedNetwork, poly_degree: int, **bits: int | None)
         for together in TAPS_TOGETHER:
             compile_ = partial(plan_network, network, params, taps_together=together, **options)
             yield Form(f"{name}, {_taps(together)}", params, compile_)
+
+
+def _refresh_forms(network: Network, poly_degree: int, **bits: int | None) -> Iterator[Form]:
+    if not isinstance(network, FoldedNetwork):
+        raise PlanError("refresh: only a network with frames has a state to refresh.")
+    check_state(network)
+    params = choose_refresh_parameters(network, poly_degree, **bits)
+    for together in TAPS_TOGETHER:
+        compile_ = partial(plan_refresh, network, params, taps_together=together)
+        yield Form(f"refresh, {_taps(together)}", params, compile_)
 
 
 def _gate_forms(network: FoldedNetwork) -> list[tuple[str, bool, dict[str, bool]]]:

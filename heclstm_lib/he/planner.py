@@ -34,7 +34,7 @@ class Task:
 
     `batch` fixes how many are evaluated together (a power of two), else the planner chooses.
     `memory_bytes` is for all workers together, `latency_s` for one batch. Outputs must keep
-    `precision_bits` bits as simulated.
+    `precision_bits` bits as simulated. With `refresh` the client re-encrypts the state on the way.
     """
 
     sequences: int
@@ -43,6 +43,7 @@ class Task:
     memory_bytes: float = 12e9
     latency_s: float = math.inf
     precision_bits: float = 12.0
+    refresh: bool = False
 
     def __post_init__(self) -> None:
         for name in ("sequences", "workers", "memory_bytes", "latency_s"):
@@ -144,7 +145,7 @@ def candidates(
     """Every layout that compiles, for batches of up to the task's sequences."""
     largest = power_of_two(task.sequences)
     sizes = [1 << i for i in range(largest.bit_length())] if task.batch is None else [task.batch]
-    for form in _all_forms(network, degrees, **bits):
+    for form in _all_forms(network, degrees, task.refresh, **bits):
         for sequences in sizes:
             plan = _compiled(form, sequences)
             if plan is not None:
@@ -152,11 +153,13 @@ def candidates(
                 yield Candidate(plan, form.name, predicted_seconds(plan, cost), memory)
 
 
-def _all_forms(network: Network, degrees: Sequence[int], **bits: int | None) -> Iterator[Form]:
+def _all_forms(
+    network: Network, degrees: Sequence[int], refresh: bool, **bits: int | None
+) -> Iterator[Form]:
     """Forms of every ring degree with enough levels; of a single one the error says what lacks."""
     for degree in degrees:
         try:
-            yield from forms(network, degree, **bits)
+            yield from forms(network, degree, refresh, **bits)
         except PlanError:
             if len(degrees) == 1:
                 raise

@@ -29,6 +29,9 @@ from heclstm_lib.he.wire import iter_chunks, read_header, write_message
 
 OnOp = Callable[[Op, Any], None]
 
+MESSAGE_SUFFIX = ".refresh"
+"""Messages are called like the response, this, and a number."""
+
 Ask = Callable[[Path], Path]
 """Takes a message file to the client and returns the file of its reply."""
 
@@ -99,7 +102,8 @@ class Refresher:
         level = value.coeff_modulus_size() - 1
         bits = mask_bits(self._context.params, Refresh(level, op.level, op.scale))
         hidden, mask = self._masker.hide(value, bits)
-        message = self._response.with_name(f"{self._response.name}.refresh{self._number}")
+        name = f"{self._response.name}{MESSAGE_SUFFIX}{self._number}"
+        message = self._response.with_name(name)
         header = refresh_header("refresh", self._digest, self._number)
         write_message(message, header, [to_bytes(hidden)])
         self._on_op(replace(op, kind="mask"), hidden)

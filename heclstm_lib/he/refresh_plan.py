@@ -63,20 +63,27 @@ def choose_refresh_parameters(
     )
 
 
-def plan_refresh(network: FoldedNetwork, params: CkksParameters, sequences: int) -> Plan:
+def plan_refresh(
+    network: FoldedNetwork, params: CkksParameters, sequences: int, taps_together: int = 1
+) -> Plan:
     """Plan the evaluation of up to `sequences` sequences with a refresh between steps.
 
-    T frames take T - 1 round trips. Raises PlanError and its kinds for networks without LSTM,
-    or that do not fit.
+    T frames take T - 1 round trips. `taps_together` is as in Convolution. Raises PlanError and its
+    kinds for networks without LSTM, or that do not fit.
     """
+    check_state(network)
+    layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
+    compiler = PackedCompiler(network, Builder(params, layout), True, taps_together)
+    compiler.refresh_level = SENT_LEVEL + step_depth(network)
+    plan = compiler.plan()
+    check_plan(plan)
+    return plan
+
+
+def check_state(network: FoldedNetwork) -> None:
+    """Raise PlanError for a network that has no state to refresh."""
     if not network.hidden or network.recurrence != "lstm":
         raise PlanError(
             f"refresh: only an LSTM has a state to refresh, this network has recurrence "
             f"{network.recurrence!r} with {network.hidden} units. Plan without refresh."
         )
-    layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
-    compiler = PackedCompiler(network, Builder(params, layout), packed=True)
-    compiler.refresh_level = SENT_LEVEL + step_depth(network)
-    plan = compiler.plan()
-    check_plan(plan)
-    return plan

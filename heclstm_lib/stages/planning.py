@@ -28,8 +28,9 @@ def choose_study_plan(
     he = study.he
     at_most = sequences if he.evaluate_at_most is None else min(sequences, he.evaluate_at_most)
     task = Task(
-        at_most, he.sequences, he.workers, he.memory_gb * 1e9, he.latency_s or math.inf, LEAST_BITS
-    )
+        at_most, he.sequences, he.workers, he.memory_gb * 1e9, he.latency_s or math.inf,
+        LEAST_BITS, he.refresh,
+    )  # fmt: skip
     bits = {name: getattr(he, name) for name in ("scale_bits", "first_bits", "special_bits")}
     cost = load_costs(cache_root()).seconds
     return choose_plan(network, task, cost, (he.poly_degree,), frames, **bits)

@@ -73,3 +73,13 @@ def test_chosen_plan_computes_the_network() -> None:
     expected = NETWORK.scores(frames)[:, None]
     np.testing.assert_allclose(evaluate_clear(choice.chosen.plan, frames), expected, atol=1e-9)
     np.testing.assert_allclose(choice.simulation.outputs, expected, atol=1e-6)
+
+
+def test_refresh_is_asked_for_and_answers_with_round_trips() -> None:
+    task = Task(2, refresh=True)
+    chosen = choose_plan(NETWORK, task, cost, degrees=(16384, 32768)).chosen
+    assert len(chosen.plan.refreshes) == 1 and "refresh" in chosen.form
+    without = choose_plan(NETWORK, Task(2), cost, degrees=(32768,)).chosen
+    assert without.plan.refreshes == () and chosen.seconds < without.seconds
+    with pytest.raises(PlanError, match="only an LSTM has a state to refresh"):
+        choose_plan(make_network(recurrence="sru"), task, cost, degrees=(16384,))

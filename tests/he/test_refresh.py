@@ -12,8 +12,10 @@ from networks import make_frames, make_network
 from scipy.stats import kstest
 
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError, WireError
+from heclstm_lib.he.chain import choose_parameters
 from heclstm_lib.he.clear import evaluate_clear, layer_ranges
 from heclstm_lib.he.client import Client
+from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.masking import BOUND_BITS, check_masks, hiding_bits, mask_bits
 from heclstm_lib.he.memory import coefficients, plaintext_coefficients
@@ -23,6 +25,7 @@ from heclstm_lib.he.refresh import Mask, Masker, refresh_header
 from heclstm_lib.he.refresh_plan import choose_refresh_parameters, plan_refresh
 from heclstm_lib.he.residues import WideIntegers
 from heclstm_lib.he.seal import api, from_bytes, load_context, to_bytes
+from heclstm_lib.he.segments import refresh_summary, segment_rows, segments
 from heclstm_lib.he.server import Server
 from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.he.transform import from_ntt
@@ -264,3 +267,22 @@ def test_messages_that_do_not_fit(parties: tuple[Plan, Client, Server, Path]) ->
         client.refresh(folder / "m", folder / "r")
     with pytest.raises(WireError, match="kind is 'refresh', expected 'refreshed'"):
         server.evaluate(folder / "request", folder / "response", ask=lambda message: message)
+
+
+def test_segments_lie_between_refreshes() -> None:
+    network = make_network(frames=4, hidden=4)
+    plan = plan_refresh(network, choose_refresh_parameters(network, 16384), 1)
+    rows, parts = segment_rows(plan), segments(plan)
+    assert sum(map(len, parts)) == len(plan.ops)
+    assert [part[-1].kind == "refresh" for part in parts] == [True, True, True, False]
+    assert [(row["level_in"], row["level_out"]) for row in rows] == [(7, 1), (5, 1), (5, 1), (5, 0)]
+    assert rows[1]["rotate"] == rows[2]["rotate"] and rows[1]["relinearise"] == 3
+    summary = refresh_summary(plan)
+    assert summary["round_trips"] == 3 and summary["mask_bits"] == 103
+    sent, returned = 8 * 16384 * 2 * 2, 8 * 16384 * 6
+    assert (rows[0]["sent_bytes"], rows[0]["returned_bytes"]) == (sent, returned)
+    assert summary["refresh_bytes_per_batch"] == 3 * (sent + returned)
+    sru = make_network(recurrence="sru")
+    assert refresh_summary(plan_network(sru, choose_parameters(sru, 16384), 1)) == {
+        "round_trips": 0, "refresh_bytes_per_batch": 0, "mask_bits": 0, "hiding_bits": 0.0,
+    }  # fmt: skip
