@@ -107,7 +107,10 @@ class SimulateBackend:
         return Noisy(np.roll(value.value, -op.step), variance)
 
     def rescale(self, value: Noisy, op: Op) -> Noisy:
-        rounding = self.real * ROUNDING * (1 + self.secret) / op.scale**2
+        """Each polynomial is rounded; the third of a raw product counts times the secret squared,
+        whose slots have the fourth moment of a complex normal variable, 2 |s|^4."""
+        norms = 1 + self.secret + (2 * self.secret**2 if op.size == 3 else 0.0)
+        rounding = self.real * ROUNDING * norms / op.scale**2
         return self._checked(Noisy(value.value, value.variance + rounding), op)
 
     def mod_switch(self, value: Noisy, op: Op) -> Noisy:
