@@ -2,8 +2,8 @@
 
 Options of the set-up, beside `batch`: workers (processes, a request each), processes (that share
 each request), sequences (in one request; default: the planner decides), choice (0: the planner's,
-1: its first runner-up), memory_gb and latency_s (its limits), poly_degree (no other one), refresh
-(the client re-encrypts the state between steps, at N = 16384 unless poly_degree says otherwise).
+1: its first runner-up), memory_gb, latency_s and precision_bits (its limits), poly_degree (no other
+one), refresh (the client re-encrypts the state between steps).
 """
 
 from __future__ import annotations
@@ -35,11 +35,9 @@ from heclstm_lib.he.client import Client
 from heclstm_lib.he.forms import Network
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import STANDARD_2018
-from heclstm_lib.he.planner import Candidate, Task, choose_plan, predicted_seconds
-from heclstm_lib.he.refresh_plan import choose_refresh_parameters, plan_refresh
+from heclstm_lib.he.planner import Candidate, Task, choose_plan
 from heclstm_lib.he.store import write_plan
 from heclstm_lib.models.cnn import FoldedCnn
-from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.models.step import FoldedStep
 from heclstm_lib.paths import cache_root
 
@@ -51,10 +49,10 @@ OPTIONS: dict[str, Any] = {
     "choice": 0,
     "memory_gb": 12.0,
     "latency_s": math.inf,
+    "precision_bits": 12.0,
     "poly_degree": None,
     "refresh": False,
 }
-REFRESH_DEGREE = 16384
 ROWS_REPORTED = 16
 MATRIX_KINDS = ("rotate", "multiply_plain", "weighted_sum")
 """In the LSTM's steps these are the products by the recurrent matrices."""
@@ -90,8 +88,7 @@ class Ours:
         rows = np.arange(self.options["batch"]) % len(values)
         self.values, self.expected = values[rows], case["expected"][rows]
         self.costs = load_costs(cache_root())
-        refresh = self.options["refresh"]
-        self.candidate = self._with_refresh(network) if refresh else self._choose(network)
+        self.candidate = self._choose(network)
         plan = self.plan = self.candidate.plan
         write_plan(plan, work / "plan.npz")
         self.client = Client(plan.signature)
@@ -104,7 +101,8 @@ class Ours:
         options = self.options
         task = Task(
             options["batch"], options["sequences"], options["workers"],
-            options["memory_gb"] * 1e9, options["latency_s"],
+            options["memory_gb"] * 1e9, options["latency_s"], options["precision_bits"],
+            options["refresh"],
         )  # fmt: skip
         degree = options["poly_degree"]
         degrees = tuple(STANDARD_2018) if degree is None else (degree,)
@@ -114,16 +112,6 @@ class Ours:
         if options["choice"] >= len(usable):
             raise BenchError(f"ours: choice {options['choice']}, but only {len(usable)} plans fit.")
         return usable[options["choice"]]
-
-    def _with_refresh(self, network: Network) -> Candidate:
-        """A plan in segments; as many sequences as the batch has share it."""
-        if not isinstance(network, FoldedNetwork):
-            raise BenchError("ours: only a network with frames has a state to refresh.")
-        params = choose_refresh_parameters(network, self.options["poly_degree"] or REFRESH_DEGREE)
-        sequences = self.options["sequences"] or self.options["batch"]
-        plan = plan_refresh(network, params, sequences)
-        memory = plan.key_bytes() + plan.plaintext_bytes()
-        return Candidate(plan, "refresh", predicted_seconds(plan, self.costs.seconds), memory)
 
     def _machine(self) -> Machine:
         plan, bundle, path = self.plan, self.work / "public.bundle", self.work / "plan.npz"

@@ -89,11 +89,12 @@ def test_rows_in_batches() -> None:
 
 def test_a_refreshed_state_counts_its_round_trips(tmp_path: Path) -> None:
     spec = CaseSpec("flagship", frames=3, image_size=12, channels=2, hidden=4)
-    setup, run, _ = talk(write_case(spec, tmp_path), "run", "quit", refresh=True)
+    case = write_case(spec, tmp_path)
+    setup, run, _ = talk(case, "run", "quit", refresh=True, poly_degree=16384)
     assert setup["ok"] and setup["parameters"]["N"] == 16384, setup
     assert run["max_error"] < 0.01
     assert run["round_trips"] == 2 and run["refresh_bytes"] > 1e5
     assert run["refresh_s"] > 0 and "wait" not in run["time_by_kind"]
     assert "mask" in run["time_by_kind"], "masking is the server's work"
     (refused,) = talk(write_case(CaseSpec("cnn"), tmp_path), refresh=True)
-    assert "only a network with frames" in refused["reason"]
+    assert "no plan for" in refused["reason"]
