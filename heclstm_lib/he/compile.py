@@ -20,6 +20,7 @@ from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
 from heclstm_lib.he.scan import ScanCompiler, scan_steps
+from heclstm_lib.he.windowed_lstm import WindowedLstm, choose_diagonals
 from heclstm_lib.models.folded import FoldedNetwork
 
 
@@ -112,7 +113,7 @@ class NetworkCompiler:
                     terms = [*spatial, *builder.products(self.spatial_products(chunk))]
                     spatial = [builder.sum(terms)] if terms else []
         with builder.layer("weighted_unit"):
-            self.spatial = [builder.relinearise(builder.rescale(value)) for value in spatial]
+            self.spatial = [builder.settle(value) for value in spatial]
         if compiler is None:
             return []
         with builder.layer(f"{compiler.layer}.input"):
@@ -205,4 +206,14 @@ class PackedCompiler(NetworkCompiler):
                 f"recurrence {self.network.recurrence!r} and {self.layout.features} feature(s). "
                 "Plan the gates apart."
             )
-        return PackedLstm(self.network, self.builder, self.refresh_level).temporal(gates[0][0])
+        return self.packed_steps().temporal(gates[0][0])
+
+    def packed_steps(self) -> PackedLstm:
+        """What appends the steps; windows for the state where a refresh makes them cheap."""
+        network, builder, level = self.network, self.builder, self.refresh_level
+        if level is not None:
+            hidden = power_of_two(network.hidden)
+            diagonals = choose_diagonals(hidden, level, self.layout.features)
+            if diagonals:
+                return WindowedLstm(network, builder, level, diagonals)
+        return PackedLstm(network, builder, level)

@@ -94,17 +94,20 @@ class PackedLstm:
         """Gate arguments: the inputs' share plus, in the lanes of frame t, U h_{t-1}."""
         if state is None:
             return inputs
-        builder = self.builder
+        recurrent = self.recurrent(state, t)
+        lowered = self.builder.lower(inputs, state.level - 1)
+        return lowered if recurrent is None else self.builder.add(recurrent, lowered)
+
+    def recurrent(self, state: Op, t: int) -> Op | None:
+        """U h_{t-1} in the lanes of frame t; None if U is zero."""
         matrices = [pad_rows(matrix, self.hidden) for matrix in self.network.gate_recurrent]
-        products = Products(
-            builder, [np.concatenate(matrices)], lanes=[np.eye(self.layout.frames)[t]]
-        )
+        lanes = [np.eye(self.layout.frames)[t]]
+        products = Products(self.builder, [np.concatenate(matrices)], lanes=lanes)
         place = np.arange(self.hidden)
         content = np.where(place < self.network.hidden, place, -1)
         products.feed(Tensor((state,), (content,)))
         [[recurrent]] = products.finish()
-        lowered = builder.lower(inputs, state.level - 1)
-        return lowered if recurrent is None else builder.add(recurrent, lowered)
+        return recurrent
 
     def gates(self, argument: Op) -> Op:
         """sign * gate of every block: y^2 + constant, or y (y^2 + inner) + constant."""
@@ -152,16 +155,20 @@ class PackedLstm:
         return self.layout.spread((place < self.network.hidden).astype(float), frame)
 
     def state(self, hidden: Op, cell: Op, t: int) -> Op:
-        """h_t and c_t in one ciphertext, repeated over the blocks, refreshed if the plan asks."""
+        """h_t and c_t in one ciphertext, repeated, refreshed if the plan asks."""
         builder, layout = self.builder, self.layout
         scaled = builder.multiply_plain(cell, self.mask(t), scale=hidden.scale)
         moved = builder.rotate(hidden, -layout.sequences)
-        state = builder.add(moved, builder.rescale(scaled))
-        for step in (2 * self.block, self.block):
-            state = builder.add(state, builder.rotate(state, step))
+        state = self.repeated(builder.add(moved, builder.rescale(scaled)))
         if self.refresh_level is None:
             return state
         return builder.refresh(state, self.refresh_level)
+
+    def repeated(self, state: Op) -> Op:
+        """The state of block 0 in every block."""
+        for step in (2 * self.block, self.block):
+            state = self.builder.add(state, self.builder.rotate(state, step))
+        return state
 
     def state_scale(self, level: int) -> float:
         """The gates' scale in the next step, so that f c and i g can be added."""
