@@ -116,10 +116,10 @@ class Builder:
         return self._append("negate", (value,), value.level, value.scale)
 
     def multiply_plain(self, value: Op, vector: Vector, scale: float | None = None) -> Op:
-        """Multiply by a constant [P, 1 or T]; one rescale leads to `scale` (the working one)."""
+        """Multiply by a constant [P, 1 or T]; `settle` leads to `scale` (the working one)."""
         target = self.params.scale if scale is None else scale
         return self._append(
-            "multiply_plain", (value,), value.level, target * self.params.primes[value.level],
+            "multiply_plain", (value,), value.level, target * self._dropped(value),
             constant=self._constant(vector), constant_scale=self._plain_scale(value, target),
         )  # fmt: skip
 
@@ -148,7 +148,7 @@ class Builder:
         scale = self._plain_scale(value, target)
         return [
             self._append(
-                "weighted_sum", values, value.level, target * self.params.primes[value.level],
+                "weighted_sum", values, value.level, target * self._dropped(value),
                 constant=self._constant(row), constant_scale=scale,
             )
             if np.abs(row).max() * scale >= 0.5
@@ -157,8 +157,22 @@ class Builder:
         ]  # fmt: skip
 
     def _plain_scale(self, value: Op, target: float) -> float:
-        """Scale of a plaintext whose product with `value` is at `target` after one rescale."""
-        return target * self.params.primes[value.level] / value.scale
+        """Scale of a plaintext whose product with `value` is at `target` when settled."""
+        return target * self._dropped(value) / value.scale
+
+    def _dropped(self, value: Op) -> float:
+        """The primes dropped after a product by plaintext: two where `value` is a raw square."""
+        primes = self.params.primes
+        if value.scale < self.params.scale**1.5:
+            return float(primes[value.level])
+        return float(primes[value.level] * primes[value.level - 1])
+
+    def settle(self, value: Op) -> Op:
+        """Relinearise, then rescale as often as it takes to come near the working scale."""
+        value = self.relinearise(value)
+        while value.scale > self.params.scale**1.5:
+            value = self.rescale(value)
+        return value
 
     def multiply(self, left: Op, right: Op) -> Op:
         """Product of two values at one level, still of size 3 and unrescaled."""

@@ -38,7 +38,7 @@ def square_features(builder: Builder, features: Tensor) -> Tensor:
 
 
 def square_feature(builder: Builder, value: Op) -> Op:
-    """A square; relinearised at once only where rotations follow, else after the sums."""
+    """A square; left raw where no rotation follows: the sums after it are fewer, and settled."""
     if builder.layout.features > 1:
         return builder.square(value)
-    return builder.rescale(builder.raw_square(value))
+    return builder.raw_square(value)

@@ -117,7 +117,7 @@ class Products:
         builder, unit = self.builder, self.layout.lanes
         giants = [[sums[giant]] if giant in sums else [] for giant in range(max(sums) + 1)]
         total = builder.horner(giants, self.babies * unit)
-        value = builder.relinearise(builder.rescale(total))
+        value = builder.settle(total)
         return builder.fold(value, self.period * unit, rows * unit)
 
 
