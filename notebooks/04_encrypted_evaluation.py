@@ -141,6 +141,7 @@ sizes = bytes_table(
     run.bundle_bytes,
     int(run.batches.request_bytes.iloc[0]),
     int(run.batches.response_bytes.iloc[0]),
+    int(run.batches.refresh_bytes.iloc[0]),
 )
 stage.write_table("bytes", sizes)
 
