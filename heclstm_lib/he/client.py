@@ -40,8 +40,9 @@ class Client:
     def refresh(self, message: Path, reply: Path) -> int:
         """Re-encrypt the masked state of a message into a reply file; the reply's size in bytes.
 
-        What is decrypted on the way is the server's mask to the eye. Answer only a server that
-        follows the protocol: whatever it sends comes back freshly encrypted (`he.refresh`).
+        What is decrypted on the way is hidden under the server's mask and leaves this object only
+        encrypted. Answer only a server that follows the protocol: whatever it sends comes back
+        freshly encrypted (`he.refresh`). Raises WireError for a message that does not fit.
         """
         signature, refreshes = self.signature, self.signature.refreshes
         header = read_header(message, "refresh", signature.digest, chunks=1)
