@@ -24,8 +24,8 @@ class Record:
     status: "ok"; "wrong" (outputs off by more than the suite's tolerance: kept and flagged);
     "partial" (a part was measured, without outputs); "failed"; "skipped" (not installed, or the
     contender refuses the case). `error` is the largest error of an output, `mean_error` the mean
-    over the rows that were returned; `setup`, `run` and `floor` are the contender's answers;
-    heading, group and case are the suite's.
+    over the rows that were returned; `load` is the machine's load average at the end; `setup`,
+    `run` and `floor` are the contender's answers; heading, group and case are the suite's.
     """
 
     suite: str
@@ -47,6 +47,7 @@ class Record:
     error: float | None = None
     mean_error: float | None = None
     peak_bytes: int = 0
+    load: float = 0.0
     setup: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     floor: dict[str, Any] = field(default_factory=dict)

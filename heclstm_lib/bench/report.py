@@ -65,7 +65,7 @@ def write_report(
         out / "index.html", "bench.html.j2",
         targets=targets, tables=entry_tables(summary), provenance=content["provenance"],
         figures=[(Markup(drawn[name]), CAPTIONS[name]) for name in CAPTIONS if name in drawn],
-        sessions=content["sessions"], command=command,
+        sessions=content["sessions"], command=command, load=content["largest_load"],
     )  # fmt: skip
 
 
@@ -92,6 +92,7 @@ def bench_json(
             "format": FORMAT,
             "command": command,
             "sessions": [{"began": s, "commit": c} for s, c in sorted(sessions.items())],
+            "largest_load": float(summary["load"].max()),
             "targets": list(targets),
             "entries": summary,
             "kinds": kinds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -165,6 +166,7 @@ class _Seat:
             case_digest=self.digest,
             batch=int(self.setup.get("batch") or self.suite.case.rows),
             setup=self.setup,
+            load=os.getloadavg()[0],
             **self.bench.common,
             **more,
         )

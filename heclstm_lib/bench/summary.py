@@ -26,7 +26,7 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
         row |= {"batch": record.batch, "threads": record.threads, "cores": record.cores}
         row |= {name: _number(record.run.get(name)) for name in SECONDS}
         row |= {name: _number(record.setup.get(name)) for name in ("setup_s", *BYTES)}
-        row |= {"peak_bytes": record.peak_bytes}
+        row |= {"peak_bytes": record.peak_bytes, "load": record.load}
         row |= {"error": record.error, "mean_error": record.mean_error}
         row |= {"floor_s": _number(record.floor.get("floor_s"))}
         row |= {"layout": str(record.setup.get("layout", ""))}
@@ -80,6 +80,7 @@ def _entry_row(runs: Sequence[Record]) -> dict[str, Any]:
     row["item_s"] = row["server_s"] / first.batch
     row["items_per_s"] = first.batch / row["server_s"] if row["server_s"] > 0 else float("nan")
     row["peak_bytes"] = max(run.peak_bytes for run in runs)
+    row["load"] = max(run.load for run in runs)
     row["error"] = _largest([run.error for run in done])
     row["worst_bits"] = precision_bits(row["error"])
     row["precision_bits"] = precision_bits(_largest([run.mean_error for run in done]))

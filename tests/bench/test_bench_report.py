@@ -40,6 +40,7 @@ def record(
         "error": 1e-6,
         "mean_error": 1e-7,
         "peak_bytes": int(2e9),
+        "load": 0.5,
         "setup": {"setup_s": 3.0, "key_bytes": 1e9, "upload_bytes": 1e6, "response_bytes": 1e5},
         "run": {"server_s": seconds, "encrypt_s": 0.1, "decrypt_s": 0.01, "matrix_s": seconds / 2}
         | {"time_by_kind": {"rotate": seconds * 0.75, "add": seconds * 0.25}},
@@ -170,6 +171,7 @@ def test_the_report_is_whole(tmp_path: Path) -> None:
     assert [row["id"] for row in content["targets"]] == [target.id for target in TARGETS]
     assert content["provenance"]["seeds"]["cnn_1"] == 1
     assert len(content["provenance"]["data_digests"]["flagship_1"]) == 64
+    assert content["largest_load"] == 0.5
     assert "cnn_batch" in content["provenance"]["config"]
     assert content["sessions"] == [{"began": "2026-01-01", "commit": "abc"}]
     runs = pd.read_parquet(tmp_path / "runs.parquet")

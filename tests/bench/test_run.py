@@ -56,7 +56,7 @@ def test_a_good_run_is_recorded_whole(bench: Bench) -> None:
     assert first.setup["parameters"]["options"] == {"batch": 2, "key": 3}
     assert first.floor["floor_s"] == 0.4
     assert first.peak_bytes > 1 << 20, "the harness measures memory itself"
-    assert len(first.case_digest) == 64 and first.session
+    assert len(first.case_digest) == 64 and first.session and first.load >= 0
 
 
 def test_pinned_to_the_cores_and_threads_of_the_entry(bench: Bench) -> None:
