@@ -1,25 +1,25 @@
 """Costs of the primitives on the reference machine: coefficients of `cost_model.cost_terms`.
 
-Fitted by `cost_model.fit_coefficients` to tables of `heclstm calibrate` at N = 8192, 16384 and
-32768 with 3, 8 and 20 levels, one thread; seconds.
+Fitted by `cost_model.fit_coefficients` to what `heclstm calibrate --poly-degree N` measures at
+N = 8192, 16384 and 32768 (3, 9 and 21 levels), one thread; seconds.
 """
 
 from __future__ import annotations
 
 REFERENCE_CPU = "AMD EPYC (Zen 4, 2.6 GHz)"
 REFERENCE: dict[str, tuple[float, ...]] = {
-    "add": (1.141e-05, 7.012e-06, 3.964e-05, 0.0),
-    "add_plain": (1.188e-05, 0.0, 2.73e-05, 0.0),
-    "encode": (4.529e-06, 0.0, 2.673e-05, 1.907e-05),
-    "load": (0.0008306, 0.0, 0.0005552, 0.0),
-    "mod_switch": (4.759e-07, 0.0, 2.429e-05, 0.0),
-    "multiply": (0.0, 0.0, 0.0002608, 0.0),
-    "multiply_plain": (2.83e-06, 0.0, 0.0001223, 0.0),
-    "negate": (1.26e-05, 0.0, 2.9e-05, 0.0),
-    "relinearise": (0.0, 0.0002757, 9.65e-05, 7.546e-06),
-    "rescale": (0.0, 0.0, 0.0, 3.133e-05),
-    "rotate": (0.0, 0.0003961, 0.0, 1.37e-05),
-    "square": (0.0, 0.0, 0.0002001, 0.0),
-    "transfer": (1.258e-05, 0.0, 1.612e-05, 0.0),
-    "weighted_sum": (0.0, 0.0, 0.0001878, 0.0),
+    "add": (1.523e-05, 0.0, 3.891e-05, 0.0),
+    "add_plain": (1.475e-05, 0.0, 2.546e-05, 0.0),
+    "encode": (0.0, 0.0, 2.62e-05, 1.828e-05),
+    "load": (0.0, 0.0006471, 0.0006192, 0.0),
+    "mod_switch": (5.414e-06, 0.0, 2.323e-05, 0.0),
+    "multiply": (0.0, 0.0, 0.0002496, 0.0),
+    "multiply_plain": (5.292e-06, 0.0, 0.0001158, 0.0),
+    "negate": (1.414e-05, 0.0, 2.766e-05, 0.0),
+    "relinearise": (0.0, 0.0001826, 8.009e-05, 8.742e-06),
+    "rescale": (0.0, 0.0, 0.0, 3.003e-05),
+    "rotate": (0.0, 0.0002057, 9.56e-05, 7.831e-06),
+    "square": (0.0, 0.0, 0.0001939, 0.0),
+    "transfer": (1.257e-05, 0.0, 1.543e-05, 0.0),
+    "weighted_sum": (3.012e-06, 0.0, 1.835e-05, 0.0),
 }
