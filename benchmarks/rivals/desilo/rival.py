@@ -167,7 +167,7 @@ class SingleCnn(Contender):
 class BatchCnn(Contender):
     """An image in each slot, one ciphertext per pixel that a window reads."""
 
-    def setup(self, case: dict[str, np.ndarray], options: dict[str, Any]) -> dict[str, Any]:
+    def setup(self, case: dict[str, np.ndarray], _: dict[str, Any]) -> dict[str, Any]:
         """Keys; scalar weights need no encoding."""
         self.machine = Machine(2)
         self.engine = self.machine.engine
