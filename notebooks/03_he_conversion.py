@@ -29,9 +29,9 @@ import pandas as pd
 
 from heclstm_lib.figures.he import plot_levels, plot_operations
 from heclstm_lib.figures.training import plot_ranges
+from heclstm_lib.he.check import check_plan
 from heclstm_lib.he.clear import layer_ranges
 from heclstm_lib.he.params import security_report
-from heclstm_lib.he.check import check_plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.stages.conversion import convert_folds, normalised

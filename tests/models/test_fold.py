@@ -8,8 +8,8 @@ import torch
 
 from heclstm_lib.config import ModelConfig
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.chain import choose_parameters
+from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.compile import plan_network
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.fold import fold_network
@@ -82,7 +82,9 @@ def test_compiled_plan_in_clear_is_the_torch_model(switches: dict) -> None:
     plan = plan_network(network, choose_parameters(network, 32768), sequences=4)
     with torch.no_grad():
         expected = model(x).score.numpy()
-    np.testing.assert_allclose(evaluate_clear(plan, x.numpy())[:, 0], expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        evaluate_clear(plan, x.numpy())[:, 0], expected, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_folding_leaves_the_model_alone() -> None:
