@@ -192,7 +192,8 @@ class BatchCnn(Contender):
         ]
 
     def _linear(self, inputs: list[Any], weights: np.ndarray, bias: float) -> Any:
-        return self.engine.add(self.engine.weighted_sum(inputs, weights.tolist()), float(bias))
+        # its first weight is the constant term
+        return self.engine.weighted_sum(inputs, [float(bias), *weights.tolist()])
 
     def evaluate(self, encrypted: list[list[Any]]) -> list[Any]:
         """Encrypted logits, one ciphertext each."""

@@ -67,7 +67,7 @@ class SingleStep(Contender):
     def setup(self, case: dict[str, np.ndarray], options: dict[str, Any]) -> dict[str, Any]:
         """Context, keys, and one evaluation so that every constant is encoded."""
         self.state = {name: rows(case[name], 1)[0] for name in "xhc"}
-        defaults = {"ring": 16384, "depth": 6, "scale_bits": 34, "first_bits": 44, "digits": 2}
+        defaults = {"ring": 16384, "depth": 6, "scale_bits": 35, "first_bits": 44, "digits": 3}
         self.machine = machine = Machine(Setting.of(options, radix=8, **defaults))
         self.packing = options.get("packing", "window")
         weights = StepWeights(case)
