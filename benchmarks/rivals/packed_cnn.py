@@ -62,6 +62,7 @@ class BsgsCnn:
         self.channels = len(weight)
         self.features = case["dense1"].shape[1]
         self.taps = 1 << (math.ceil(self.size**2 / uploads) - 1).bit_length()
+        self.uploads = math.ceil(self.size**2 / self.taps)  # none of them empty
         if self.taps * self.features > machine.slots:
             raise Refusal(f"{uploads} upload(s) do not hold {self.size**2} window places.")
         self.conv_fold = powers(self.taps, self.features)

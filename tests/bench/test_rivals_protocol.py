@@ -163,6 +163,7 @@ class ClearMachine:
     [
         {"packing": "bsgs", "uploads": 2},
         {"packing": "tiled", "uploads": 2},
+        {"packing": "tiled", "uploads": 8},
         {"packing": "tiled", "uploads": 25},
         {"packing": "stacked"},
         {},

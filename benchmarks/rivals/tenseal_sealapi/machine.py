@@ -18,13 +18,19 @@ MOST_BITS = {8192: 214, 16384: 430, 32768: 868}
 
 @dataclass(frozen=True)
 class Setting:
-    """Ring and modulus chain [first, scale x depth, special] in bits."""
+    """Ring and modulus chain [first, scale x depth, special] in bits.
+
+    scales: bits of the scale that fresh ciphertexts (last entry) and products with constants have
+    at level 0, 1, ..., depth; scale_bits throughout when it is not given. Where modulus is left, a
+    larger scale drowns more of the noise.
+    """
 
     ring: int
     depth: int
     scale_bits: int
     first_bits: int
     special_bits: int
+    scales: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any], **defaults: Any) -> Setting:
@@ -71,7 +77,8 @@ class Machine:
         parameters.set_poly_modulus_degree(setting.ring)
         parameters.set_coeff_modulus(seal.CoeffModulus.Create(setting.ring, setting.chain))
         self.context = seal.SEALContext(parameters, True, seal.SEC_LEVEL_TYPE.TC128)
-        self.scale = 2.0**setting.scale_bits
+        bits = setting.scales or [setting.scale_bits] * (setting.depth + 1)
+        self.scales = [2.0**b for b in bits]
         self.primes, self.ids = {}, {}
         data = self.context.first_context_data()
         while data:
@@ -108,7 +115,7 @@ class Machine:
                 "N": self.setting.ring,
                 "log2_QP": sum(self.setting.chain),
                 "levels": self.setting.depth,
-                "scale_bits": self.setting.scale_bits,
+                "scale_bits": self.setting.scales or self.setting.scale_bits,
                 "library": f"tenseal.sealapi {tenseal.__version__}",
                 "threads": thread_count(),
             },
@@ -129,7 +136,8 @@ class Machine:
     def encrypt(self, vector: np.ndarray) -> Any:
         """Fresh ciphertext under the public key."""
         plaintext, ciphertext = seal.Plaintext(), seal.Ciphertext()
-        self.encoder.encode(np.asarray(vector, dtype=float).tolist(), self.scale, plaintext)
+        values = np.asarray(vector, dtype=float).tolist()
+        self.encoder.encode(values, self.scales[-1], plaintext)
         self.encryptor.encrypt(plaintext, ciphertext)
         return ciphertext
 
@@ -140,11 +148,12 @@ class Machine:
         return np.array(self.encoder.decode_double(plaintext))
 
     def weighted(self, pairs: list[tuple[Any, Constant]]) -> Any:
-        """Sum of ciphertext x constant, rescaled once, at the working scale."""
+        """Sum of ciphertext x constant, rescaled once, at the level's scale."""
         total = None
         for ciphertext, constant in pairs:
             level = self._level(ciphertext)
-            scale = self.primes[level] * (self.scale / ciphertext.scale)
+            target = self.scales[level - 1]
+            scale = self.primes[level] * (target / ciphertext.scale)
             product = seal.Ciphertext()
             plaintext = self._encoded(constant, level, scale)
             self.evaluator.multiply_plain(ciphertext, plaintext, product)
@@ -153,7 +162,7 @@ class Machine:
             else:
                 self.evaluator.add_inplace(total, product)
         self.evaluator.rescale_to_next_inplace(total)
-        total.scale = self.scale  # the same number up to the last bit of a double
+        total.scale = target  # the same number up to the last bit of a double
         return total
 
     def plus(self, ciphertext: Any, constant: Constant) -> Any:
