@@ -67,8 +67,7 @@ def execute(
     their last use, so memory stays near the widest part of the plan. `on_op` sees each result
     (progress, timing, ranges).
     """
-    last_use = {arg: op.index for op in plan.ops for arg in op.args}
-    last_use |= dict.fromkeys(plan.results, len(plan.ops))
+    last_use = last_uses(plan)
     values: dict[int, Value] = {}
     inputs = 0
     for ops in grouped(plan.ops):
@@ -87,6 +86,12 @@ def execute(
             if last_use.get(index, -1) <= ops[-1].index:
                 values.pop(index)
     return [values[index] for index in plan.results]
+
+
+def last_uses(plan: Plan) -> dict[int, int]:
+    """Value -> the last operation that takes it, one past the end for a result."""
+    uses = {arg: op.index for op in plan.ops for arg in op.args}
+    return uses | dict.fromkeys(plan.results, len(plan.ops))
 
 
 def grouped(ops: Sequence[Op]) -> Iterator[list[Op]]:

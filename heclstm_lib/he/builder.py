@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from math import prod
 
 import numpy as np
 
@@ -50,8 +52,8 @@ class Builder:
                 f"{self.params.levels} levels. Use fewer frames, quadratic gates or a larger N."
             )
         values = {"size": max((arg.size for arg in args), default=2)} | more
-        index = len(self.ops)
-        op = Op(index, kind, tuple(a.index for a in args), self._layer, level, scale, **values)  # type: ignore[arg-type]
+        numbers = tuple(arg.index for arg in args)
+        op = Op(len(self.ops), kind, numbers, self._layer, level, scale, **values)  # type: ignore[arg-type]
         self.ops.append(op)
         return op
 
@@ -83,12 +85,14 @@ class Builder:
 
     def sum(self, values: Iterable[Op]) -> Op:
         """Sum of one or more values at one level and scale."""
-        total: Op | None = None
-        for value in values:
-            total = value if total is None else self.add(total, value)
-        if total is None:
+        terms = list(values)
+        if not terms:
             raise PlanError(f"layer '{self._layer}': nothing to sum; all its weights are zero.")
-        return total
+        return reduce(self.add, terms)
+
+    def required(self, value: Op | None) -> Op:
+        """A sum that may be missing; PlanError when it is."""
+        return self.sum([] if value is None else [value])
 
     def horner(self, terms: Sequence[Sequence[Op]], step: int) -> Op:
         """Sum over g of the values terms[g], rotated by g * step: last first.
@@ -105,10 +109,9 @@ class Builder:
         """Add a constant [P, 1 or T] at the value's own scale."""
         if not np.any(vector):
             return value
-        constant = self._constant(vector)
         return self._append(
             "add_plain", (value,), value.level, value.scale,
-            constant=constant, constant_scale=value.scale,
+            constant=self._constant(vector), constant_scale=value.scale,
         )  # fmt: skip
 
     def negate(self, value: Op) -> Op:
@@ -162,10 +165,8 @@ class Builder:
 
     def _dropped(self, value: Op) -> float:
         """The primes dropped after a product by plaintext: two where `value` is a raw square."""
-        primes = self.params.primes
-        if value.scale < self.params.scale**1.5:
-            return float(primes[value.level])
-        return float(primes[value.level] * primes[value.level - 1])
+        count = 1 if value.scale < self.params.scale**1.5 else 2
+        return float(prod(self.params.primes[value.level + 1 - count : value.level + 1]))
 
     def settle(self, value: Op) -> Op:
         """Relinearise, then rescale as often as it takes to come near the working scale."""
@@ -230,6 +231,12 @@ class Builder:
         while step >= stop:
             value = self.add(value, self._rotate_composed(value, step))
             step //= 2
+        return value
+
+    def repeat(self, value: Op, step: int, times: int) -> Op:
+        """Sum of `times` (a power of two) copies of a value, each rotated by `step` more."""
+        for bit in range(times.bit_length() - 1):
+            value = self.add(value, self.rotate(value, step << bit))
         return value
 
     def _rotate_composed(self, value: Op, step: int) -> Op:

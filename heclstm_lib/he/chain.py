@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from heclstm_lib.errors import DepthBudgetExceeded
@@ -31,9 +32,13 @@ def network_depth(network: FoldedNetwork, packed: bool = True) -> int:
     if network.hidden and network.recurrence == "sru":
         depth += packed + scan_depth(network.frames, network.gate_degree)
     elif network.hidden:
-        step = (network.gate_degree - 1) + 2
-        depth += 1 + packed + step + (network.frames - 1) * (step + 1)
+        depth += packed + network.frames * step_depth(network)
     return depth
+
+
+def step_depth(network: FoldedNetwork) -> int:
+    """Levels of an LSTM step: product with h (first: with the features), gates, cell, output."""
+    return 1 + (network.gate_degree - 1) + 2
 
 
 def choose_parameters(
@@ -65,20 +70,34 @@ def choose_chain(
     The first prime leaves 10 bits above the scale for the result, the special prime 12 and what
     is to spare: key switching divides its noise by it. Raises as `choose_parameters`.
     """
-    budget = bit_budget(poly_degree)
-    for bits in reversed(SCALE_BITS) if scale_bits is None else [scale_bits]:
-        params = CkksParameters(
+    tried = reversed(SCALE_BITS) if scale_bits is None else [scale_bits]
+    chains = (
+        CkksParameters(
             poly_degree, levels, bits, first_bits or bits + 10, special_bits or bits + 12
         )
-        spare = budget - params.total_bits
-        if spare >= 0:
-            widest = special_bits or min(params.special_bits + spare, LARGEST_PRIME_BITS)
-            return replace(params, special_bits=widest)
-    raise DepthBudgetExceeded(
-        f"the network needs {levels} levels: {params.total_bits} bits at {params.scale_bits} a "
-        f"level, but N={poly_degree} allows {budget} at 128-bit security. "
-        "Use a larger N, fewer frames, quadratic gates or a smaller scale_bits."
+        for bits in tried
     )
+    remedy = "a larger N, fewer frames, quadratic gates or a smaller scale_bits"
+    params = first_fitting(chains, "the network", remedy)
+    return params if special_bits else widened(params, "special_bits")
+
+
+def first_fitting(chains: Iterable[CkksParameters], who: str, remedy: str) -> CkksParameters:
+    """The first chain within 128-bit security; DepthBudgetExceeded says what the last one lacks."""
+    for params in chains:
+        budget = bit_budget(params.poly_degree)
+        if params.total_bits <= budget:
+            return params
+    raise DepthBudgetExceeded(
+        f"{who} needs {params.levels} levels: {params.total_bits} bits at {params.scale_bits} a "
+        f"level, but N={params.poly_degree} allows {budget} at 128-bit security. Use {remedy}."
+    )
+
+
+def widened(params: CkksParameters, prime: str) -> CkksParameters:
+    """The chain with all bits that security leaves given to "first_bits" or "special_bits"."""
+    spare = bit_budget(params.poly_degree) - params.total_bits
+    return replace(params, **{prime: min(getattr(params, prime) + spare, LARGEST_PRIME_BITS)})
 
 
 def longest_chain(poly_degree: int, scale_bits: int = TYPICAL_SCALE_BITS) -> CkksParameters:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.check import check_plan
+from heclstm_lib.he.check import finish_plan
 from heclstm_lib.he.convolution import Convolution
 from heclstm_lib.he.dense import dense_layer, square_features
 from heclstm_lib.he.linear import Tensor, padded_rows
 from heclstm_lib.he.packing import Layout, power_of_two
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, OutputSpec, Plan
+from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.cnn import FoldedCnn
 
 
@@ -45,10 +45,4 @@ def plan_cnn(
                 features = square_features(builder, features)
         chunks, count = [features], len(features.values)
     shape = (network.conv_weight.shape[1], network.image_size, network.image_size)
-    plan = Plan(
-        params, layout, InputSpec(1, shape, tuple(builder.patterns)),
-        OutputSpec(tuple(tuple(content.tolist()) for content in features.contents)),
-        tuple(builder.ops), tuple(builder.constants), tuple(op.index for op in features.values),
-    )  # fmt: skip
-    check_plan(plan)
-    return plan
+    return finish_plan(builder, 1, shape, features.contents, features.values)

@@ -9,7 +9,7 @@ import numpy as np
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.check import check_plan
+from heclstm_lib.he.check import finish_plan
 from heclstm_lib.he.convolution import Convolution
 from heclstm_lib.he.dense import dense_layer, square_features
 from heclstm_lib.he.gates import BLOCKS, unpack_gates
@@ -18,7 +18,7 @@ from heclstm_lib.he.lstm import LstmCompiler
 from heclstm_lib.he.packed_lstm import PackedLstm
 from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.scan import ScanCompiler, scan_steps
 from heclstm_lib.he.windowed_lstm import WindowedLstm, choose_diagonals
 from heclstm_lib.models.folded import FoldedNetwork
@@ -42,9 +42,7 @@ def plan_network(
     """
     layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
     compiler = PackedCompiler if stay_packed else NetworkCompiler
-    plan = compiler(network, Builder(params, layout), packed or stay_packed, taps_together).plan()
-    check_plan(plan)
-    return plan
+    return compiler(network, Builder(params, layout), packed or stay_packed, taps_together).plan()
 
 
 class NetworkCompiler:
@@ -60,7 +58,7 @@ class NetworkCompiler:
         self.spatial: list[Op] = []
 
     def plan(self) -> Plan:
-        """The whole network's plan, unchecked."""
+        """The whole network's plan, checked."""
         network, builder = self.network, self.builder
         rows = self.padded(len(network.dense[0][0])) if network.dense else self.gate_rows
         convolution = Convolution(
@@ -79,11 +77,7 @@ class NetworkCompiler:
             result = self.score(temporal)
         channels = network.conv_weight.shape[1]
         shape = (channels, network.image_size, network.image_size)
-        return Plan(
-            builder.params, self.layout,
-            InputSpec(network.frames, shape, tuple(builder.patterns)), OutputSpec(((0,),)),
-            tuple(builder.ops), tuple(builder.constants), (result.index,),
-        )  # fmt: skip
+        return finish_plan(builder, network.frames, shape, [[0]], [result])
 
     def padded(self, rows: int) -> int:
         """Rows of a matrix as its product is laid out."""
@@ -121,7 +115,7 @@ class NetworkCompiler:
             if self.scalar:
                 with builder.layer("weighted_unit"):
                     self.spatial = self.frame_scores(results.pop())
-            gates = [[builder.sum([v] if v else []) for v in parts] for parts in results]
+            gates = [[builder.required(value) for value in parts] for parts in results]
         return self.temporal(gates)
 
     @cached_property

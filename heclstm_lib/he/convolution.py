@@ -117,7 +117,7 @@ class Convolution:
         if self.together == 1 and all(len(one) == 1 and one[0] >= 0 for one in channels):
             taps = [self.builder.input(pattern) for pattern in patterns]
             sums = self.builder.weighted_sums(taps, weights[np.concatenate(channels)])
-            return [self.builder.sum([value] if value else []) for value in sums]
+            return [self.builder.required(value) for value in sums]
         return [self._accumulate(patterns, weights, content) for content in contents]
 
     def _accumulate(self, patterns: list[Content], weights: Vector, content: Content) -> Op:

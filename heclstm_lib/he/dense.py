@@ -25,7 +25,7 @@ def dense_layer(
     biases = pad_rows(bias, rows).reshape(len(values), -1)
     places = np.arange(rows).reshape(len(values), -1)
     results = tuple(
-        builder.add_plain(builder.sum([value] if value else []), layout.spread(part))
+        builder.add_plain(builder.required(value), layout.spread(part))
         for value, part in zip(values, biases, strict=True)
     )
     return Tensor(results, tuple(np.where(places < len(matrix), places, -1)))

@@ -1,4 +1,4 @@
-"""Polynomial gates, and the unpacking of gates that one ciphertext holds as blocks."""
+"""Polynomial gates, gates unpacked from the blocks of one ciphertext, the score of states."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.linear import Content, Tensor
+from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.plan import Op
-from heclstm_lib.models.folded import GateForm
+from heclstm_lib.models.folded import GATES, GateForm
 
 ONES = np.ones((1, 1))
 """The constant 1 in every slot."""
 
-BLOCKS = 4
+BLOCKS = len(GATES)
 """Blocks of a ciphertext with packed gates: four gates, or three and an empty block."""
 
 
@@ -23,13 +24,40 @@ def evaluate_gate(builder: Builder, form: GateForm, argument: Op, where: Vector)
 
     Elsewhere a gate whose argument is 0 is 0.
     """
-    value = builder.square(argument)
-    if form.degree == 3:
-        value = builder.add_plain(value, np.full((1, 1), form.inner))
-        value = builder.reduce(builder.multiply(value, builder.lower(argument, value.level)))
-    elif form.sign < 0:
+    value = gate_power(builder, argument, form.inner * ONES if form.degree == 3 else None)
+    if form.degree == 2 and form.sign < 0:
         value = builder.negate(value)
     return builder.add_plain(value, form.constant * where)
+
+
+def gate_power(builder: Builder, argument: Op, inner: Vector | None) -> Op:
+    """y^2, or y (y^2 + inner) with a constant `inner` [P, 1]."""
+    value = builder.square(argument)
+    if inner is None:
+        return value
+    value = builder.add_plain(value, inner)
+    return builder.reduce(builder.multiply(value, builder.lower(argument, value.level)))
+
+
+def score_states(builder: Builder, states: Sequence[Tensor], weights: Vector) -> list[Op]:
+    """The sum over frames t of weights[t] [H] times the state of frame t, or nothing if all are 0.
+
+    One copy of each unit counts, in the lanes of its frame.
+    """
+    level = states[-1].values[0].level
+    products = builder.products(
+        (builder.lower(value, level), once(builder.layout, row, content, t))
+        for t, (state, row) in enumerate(zip(states, weights, strict=True))
+        for value, content in zip(state.values, state.contents, strict=True)
+    )
+    return [builder.rescale(builder.sum(products))] if products else []
+
+
+def once(layout: Layout, row: Vector, content: Content, frame: int) -> Vector:
+    """Values [H] as a constant [F, T] at one copy of each place and the lanes of one frame."""
+    values = np.zeros(layout.features)
+    values[: len(content)] = np.where(content >= 0, row[np.maximum(content, 0)], 0.0)
+    return layout.spread(values, frame)
 
 
 def unpack_gates(

@@ -121,6 +121,24 @@ class Products:
         return builder.fold(value, self.period * unit, rows * unit)
 
 
+def window_weights(matrix: Vector, features: int, together: int = 1, diagonal: int = 0) -> Vector:
+    """Weights [F] of windows over copies of a vector h of period P, for a matrix [R, P].
+
+    Windows of R rows begin R + m places apart, m = `together`; row r of window a meets
+    h[(r + m a + k) mod P] after k = `diagonal` rotations by a place, and holds its weight there.
+
+    >>> window_weights(np.array([[1.0, 2.0]]), features=4)
+    array([1., 0., 2., 0.])
+    """
+    rows, period = matrix.shape
+    row, window = np.arange(rows), np.arange(period // together)[:, None]
+    values = np.zeros(features)
+    values[(rows + together) * window + row] = matrix[
+        row, (row + together * window + diagonal) % period
+    ]
+    return values
+
+
 def padded_rows(count: int, features: int) -> int:
     """Rows of a matrix as its product is laid out: a power of two, or full ciphertexts.
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.gates import ONES, evaluate_gate
-from heclstm_lib.he.linear import Content, Products, Tensor, pad_rows, padded_rows
+from heclstm_lib.he.gates import ONES, evaluate_gate, score_states
+from heclstm_lib.he.linear import Products, Tensor, pad_rows, padded_rows
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import GATES, FoldedNetwork
@@ -39,21 +39,9 @@ class LstmCompiler:
 
     def temporal(self, inputs: Sequence[Sequence[Op]]) -> list[Op]:
         """The score's sum over states, or nothing if all its weights are 0."""
-        builder, hidden = self.builder, self.steps(inputs)
-        level = hidden[-1].values[0].level
-        with builder.layer("voting"):
-            products = builder.products(
-                (builder.lower(value, level), self.once(row, content, t))
-                for t, (state, row) in enumerate(zip(hidden, self.network.temporal, strict=True))
-                for value, content in zip(state.values, state.contents, strict=True)
-            )
-            return [builder.rescale(builder.sum(products))] if products else []
-
-    def once(self, row: Vector, content: Content, frame: int) -> Vector:
-        """Weights of a state, at one copy of each place and the lanes of one frame."""
-        weights = np.zeros(self.layout.features)
-        weights[: len(content)] = np.where(content >= 0, row[np.maximum(content, 0)], 0.0)
-        return self.layout.spread(weights, frame)
+        hidden = self.steps(inputs)
+        with self.builder.layer("voting"):
+            return score_states(self.builder, hidden, self.network.temporal)
 
     def steps(self, inputs: Sequence[Sequence[Op]]) -> list[Tensor]:
         """Hidden states h_t, t = 0..T-1, from the inputs' share of the gate arguments."""

@@ -19,12 +19,11 @@ import numpy as np
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.builder import Builder
+from heclstm_lib.he.gates import BLOCKS, gate_power, score_states
 from heclstm_lib.he.linear import Products, Tensor, pad_rows
 from heclstm_lib.he.packing import Vector, power_of_two
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import GATES, FoldedNetwork
-
-BLOCKS = len(GATES)
 
 
 class PackedLstm:
@@ -40,6 +39,8 @@ class PackedLstm:
         self.hidden = power_of_two(network.hidden)
         self.rows = BLOCKS * self.hidden
         self.block = self.hidden * self.layout.lanes
+        place = np.arange(self.hidden)
+        self.content = np.where(place < network.hidden, place, -1)
         if self.rows > self.layout.features:
             raise PlanError(
                 f"packing: {self.rows} rows (four gates of the padded hidden size) do not fit a "
@@ -58,20 +59,9 @@ class PackedLstm:
 
     def temporal(self, packed: Op) -> list[Op]:
         """The score's sum over states, or nothing if all its weights are 0."""
-        builder, hidden = self.builder, self.steps(packed)
-        level = hidden[-1].level
-        with builder.layer("voting"):
-            products = builder.products(
-                (builder.lower(value, level), self.once(row, t))
-                for t, (value, row) in enumerate(zip(hidden, self.network.temporal, strict=True))
-            )
-            return [builder.rescale(builder.sum(products))] if products else []
-
-    def once(self, row: Vector, frame: int) -> Vector:
-        """Weights [F, T] of a state: its first copy, the lanes of its frame."""
-        weights = np.zeros(self.layout.features)
-        weights[: len(row)] = row
-        return self.layout.spread(weights, frame)
+        states = [Tensor((value,), (self.content,)) for value in self.steps(packed)]
+        with self.builder.layer("voting"):
+            return score_states(self.builder, states, self.network.temporal)
 
     def steps(self, packed: Op) -> list[Op]:
         """h_t, t = 0..T-1, in block 0 and the lanes of frame t, of the packed input products."""
@@ -103,19 +93,16 @@ class PackedLstm:
         matrices = [pad_rows(matrix, self.hidden) for matrix in self.network.gate_recurrent]
         lanes = [np.eye(self.layout.frames)[t]]
         products = Products(self.builder, [np.concatenate(matrices)], lanes=lanes)
-        place = np.arange(self.hidden)
-        content = np.where(place < self.network.hidden, place, -1)
-        products.feed(Tensor((state,), (content,)))
+        products.feed(Tensor((state,), (self.content,)))
         [[recurrent]] = products.finish()
         return recurrent
 
     def gates(self, argument: Op) -> Op:
         """sign * gate of every block: y^2 + constant, or y (y^2 + inner) + constant."""
         builder, sign = self.builder, self.per_gate("sign")
-        value = builder.square(argument)
-        if self.network.gate_degree == 3:
-            value = builder.add_plain(value, self.constants(self.per_gate("inner")))
-            value = builder.reduce(builder.multiply(value, builder.lower(argument, value.level)))
+        cubic = self.network.gate_degree == 3
+        inner = self.constants(self.per_gate("inner")) if cubic else None
+        value = gate_power(builder, argument, inner)
         return builder.add_plain(value, self.constants(sign * self.per_gate("constant")))
 
     def constants(self, values: Vector) -> Vector:
@@ -166,9 +153,7 @@ class PackedLstm:
 
     def repeated(self, state: Op) -> Op:
         """The state of block 0 in every block."""
-        for step in (2 * self.block, self.block):
-            state = self.builder.add(state, self.builder.rotate(state, step))
-        return state
+        return self.builder.fold(state, BLOCKS * self.block, self.block)
 
     def state_scale(self, level: int) -> float:
         """The gates' scale in the next step, so that f c and i g can be added."""

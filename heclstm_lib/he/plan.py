@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -191,10 +191,10 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready plan without the plaintext vectors."""
         return {
-            "params": asdict(self.params),
-            "layout": asdict(self.layout),
-            "inputs": asdict(self.inputs),
-            "outputs": asdict(self.outputs),
+            "params": vars(self.params),
+            "layout": vars(self.layout),
+            "inputs": vars(self.inputs),
+            "outputs": vars(self.outputs),
             "ops": [vars(op) for op in self.ops],
             "results": self.results,
         }

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from heclstm_lib.errors import PlanError
+from heclstm_lib.he.backend import last_uses
 from heclstm_lib.he.forms import Form, Network, forms
 from heclstm_lib.he.packing import Vector, power_of_two
 from heclstm_lib.he.params import STANDARD_2018, CkksParameters
@@ -94,8 +95,7 @@ def predicted_seconds(plan: Plan, cost: Cost) -> float:
 
 def working_bytes(plan: Plan) -> int:
     """The most memory that live ciphertexts take, when each is dropped after its last use."""
-    last = {arg: op.index for op in plan.ops for arg in op.args}
-    last |= dict.fromkeys(plan.results, len(plan.ops))
+    last = last_uses(plan)
     sizes = [plan.params.ciphertext_bytes(op.level, op.size) for op in plan.ops]
     live = peak = 0
     for op in plan.ops:

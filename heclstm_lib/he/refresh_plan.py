@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from heclstm_lib.errors import DepthBudgetExceeded, PlanError
+from heclstm_lib.errors import PlanError
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.chain import LARGEST_PRIME_BITS, SCALE_BITS
-from heclstm_lib.he.check import check_plan
+from heclstm_lib.he.chain import SCALE_BITS, first_fitting, step_depth, widened
 from heclstm_lib.he.compile import PackedCompiler
 from heclstm_lib.he.masking import first_prime_bits
 from heclstm_lib.he.packing import Layout, power_of_two
-from heclstm_lib.he.params import CkksParameters, bit_budget
+from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.folded import FoldedNetwork
 
@@ -20,11 +17,6 @@ REFRESH_SCALE_BITS = range(SCALE_BITS.start, 45)
 
 SENT_LEVEL = 1
 """Level of a state on its way to the client: two primes hold its scale and a mask."""
-
-
-def step_depth(network: FoldedNetwork) -> int:
-    """Levels of a step: product with h, gates (degree - 1), cell, output."""
-    return 1 + (network.gate_degree - 1) + 2
 
 
 def refresh_depth(network: FoldedNetwork) -> int:
@@ -46,21 +38,17 @@ def choose_refresh_parameters(
     switching divides its noise by it. They share what is to spare. Raises DepthBudgetExceeded
     when even the smallest scale does not fit 128-bit security.
     """
-    levels, budget = refresh_depth(network), bit_budget(poly_degree)
+    levels = refresh_depth(network)
     first = first_bits or first_prime_bits(poly_degree, network.frames - 1)
-    for bits in reversed(REFRESH_SCALE_BITS) if scale_bits is None else [scale_bits]:
-        params = CkksParameters(poly_degree, levels, bits, first, special_bits or first)
-        if params.total_bits <= budget:
-            for name, fixed in (("special_bits", special_bits), ("first_bits", first_bits)):
-                spare = budget - params.total_bits
-                widest = fixed or min(getattr(params, name) + spare, LARGEST_PRIME_BITS)
-                params = replace(params, **{name: widest})
-            return params
-    raise DepthBudgetExceeded(
-        f"a segment of the network needs {levels} levels: {params.total_bits} bits at "
-        f"{params.scale_bits} a level, but N={poly_degree} allows {budget} at 128-bit security. "
-        "Use a larger N, quadratic gates or fewer blocks."
+    tried = reversed(REFRESH_SCALE_BITS) if scale_bits is None else [scale_bits]
+    chains = (
+        CkksParameters(poly_degree, levels, bits, first, special_bits or first) for bits in tried
     )
+    who, remedy = "a segment of the network", "a larger N, quadratic gates or fewer blocks"
+    params = first_fitting(chains, who, remedy)
+    for name, fixed in (("special_bits", special_bits), ("first_bits", first_bits)):
+        params = params if fixed else widened(params, name)
+    return params
 
 
 def plan_refresh(
@@ -75,9 +63,7 @@ def plan_refresh(
     layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))
     compiler = PackedCompiler(network, Builder(params, layout), True, taps_together)
     compiler.refresh_level = SENT_LEVEL + step_depth(network)
-    plan = compiler.plan()
-    check_plan(plan)
-    return plan
+    return compiler.plan()
 
 
 def check_state(network: FoldedNetwork) -> None:

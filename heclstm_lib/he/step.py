@@ -17,10 +17,12 @@ import numpy as np
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.check import check_plan
+from heclstm_lib.he.check import finish_plan
+from heclstm_lib.he.gates import BLOCKS, ONES, gate_power
+from heclstm_lib.he.linear import window_weights
 from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.models.folded import GateForm
 from heclstm_lib.models.step import FoldedStep
 
@@ -48,13 +50,7 @@ def plan_step(step: FoldedStep, params: CkksParameters, sequences: int) -> Plan:
             f"LSTM step: {sequences} sequences, expected 1 (latency layout) or {params.slots} "
             "(one feature a ciphertext). Choose one of them."
         )
-    plan = Plan(
-        params, layout, InputSpec(1, (step.inputs + 2 * step.hidden,), tuple(builder.patterns)),
-        OutputSpec(places), tuple(builder.ops), tuple(builder.constants),
-        tuple(op.index for op in results),
-    )  # fmt: skip
-    check_plan(plan)
-    return plan
+    return finish_plan(builder, 1, (step.inputs + 2 * step.hidden,), places, results)
 
 
 Places = tuple[tuple[int, ...], ...]
@@ -68,9 +64,7 @@ def _scalar_step(step: FoldedStep, builder: Builder) -> tuple[list[Op], Places]:
         matrix = np.concatenate([step.gate_input, step.gate_recurrent], axis=2)
         sums = builder.weighted_sums(features, matrix.reshape(4 * hidden, -1))
         arguments = [
-            builder.add_plain(
-                builder.rescale(builder.sum([value] if value else [])), np.full((1, 1), bias)
-            )
+            builder.add_plain(builder.rescale(builder.required(value)), np.full((1, 1), bias))
             for value, bias in zip(sums, step.gate_bias.ravel(), strict=True)
         ]
     states, new_cells = [], []
@@ -81,7 +75,7 @@ def _scalar_step(step: FoldedStep, builder: Builder) -> tuple[list[Op], Places]:
                 for gate in range(4)
             )
         with builder.layer("cell"):
-            state, new_cell = _cell(builder, (i, f, g, o), cell, step.cell, np.ones((1, 1)))
+            state, new_cell = _cell(builder, (i, f, g, o), cell, step.cell, ONES)
         states.append(state)
         new_cells.append(new_cell)
     return [*states, *new_cells], tuple((place,) for place in range(2 * hidden))
@@ -90,7 +84,7 @@ def _scalar_step(step: FoldedStep, builder: Builder) -> tuple[list[Op], Places]:
 def _window_step(step: FoldedStep, builder: Builder) -> tuple[list[Op], Places]:
     layout, hidden = builder.layout, step.hidden
     period = power_of_two(max(hidden, step.inputs))
-    rows = 4 * period
+    rows = BLOCKS * period
     if (rows + 1) * (period - 1) + rows > layout.features:
         raise PlanError(
             f"LSTM step: windows of {period} tiles of {rows + 1} places do not fit a feature axis "
@@ -120,10 +114,7 @@ def _window_step(step: FoldedStep, builder: Builder) -> tuple[list[Op], Places]:
         mask = layout.spread((home < hidden).astype(np.float64))
         state, new_cell = _cell(builder, (i, packed, g, o), cell, step.cell, mask)
     with builder.layer("repeat"):
-        width = period
-        while width < layout.features:
-            state = builder.add(state, builder.rotate(state, -width))
-            width *= 2
+        state = builder.repeat(state, -period, layout.features // period)
     cells = np.where(home < hidden, hidden + home, -1)
     states = np.where(place % period < hidden, place % period, -1)
     return [state, new_cell], (tuple(states.tolist()), tuple(cells.tolist()))
@@ -137,14 +128,9 @@ def _periodic(place: np.ndarray, count: int, first: int) -> list[int]:
 
 def _windows(matrices: Vector, period: int, layout: Layout) -> Vector:
     """Constant [F, 1]: at row r of tile q the weight of value (r + q) mod period."""
-    padded = np.zeros((4, period, period))
+    padded = np.zeros((BLOCKS, period, period))
     padded[:, : matrices.shape[1], : matrices.shape[2]] = matrices
-    stacked = padded.reshape(4 * period, period)
-    weights = np.zeros(layout.features)
-    row = np.arange(4 * period)
-    for tile in range(period):
-        weights[tile * (4 * period + 1) + row] = stacked[row, (row + tile) % period]
-    return layout.spread(weights)
+    return layout.spread(window_weights(padded.reshape(-1, period), layout.features))
 
 
 def _blocks(step: FoldedStep, period: int) -> Vector:
@@ -160,9 +146,7 @@ def _gate(builder: Builder, argument: Op, forms: Sequence[GateForm], period: int
     def spread(name: str) -> Vector:
         return np.repeat([getattr(form, name) for form in forms], period)[:, None]
 
-    value = builder.add_plain(builder.square(argument), spread("inner"))
-    value = builder.reduce(builder.multiply(value, builder.lower(argument, value.level)))
-    return builder.add_plain(value, spread("constant"))
+    return builder.add_plain(gate_power(builder, argument, spread("inner")), spread("constant"))
 
 
 def _cell(
@@ -172,7 +156,7 @@ def _cell(
     i, f, g, o = gates
     linear, cubic = weights
     ready = builder.lower(cell, i.level + 1)
-    carried = builder.rescale(builder.multiply_plain(ready, np.ones((1, 1)), scale=i.scale))
+    carried = builder.rescale(builder.multiply_plain(ready, ONES, scale=i.scale))
     new_cell = builder.reduce(builder.add(builder.multiply(f, carried), builder.multiply(i, g)))
     output = builder.rescale(builder.multiply_plain(o, cubic * mask))
     scaled = builder.reduce(builder.multiply(output, new_cell))

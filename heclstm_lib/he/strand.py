@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,11 @@ from heclstm_lib.he.encoded import EncodedPlaintexts
 from heclstm_lib.he.exchange import Exchange
 from heclstm_lib.he.memory import coefficients, make_ciphertext
 from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.refresh import OnOp
 from heclstm_lib.he.schedule import Strand
 from heclstm_lib.he.seal import SealBackend, api, from_bytes, load_context, to_bytes
 from heclstm_lib.he.server import load_fresh, load_galois_key
 from heclstm_lib.he.wire import locate_chunks, read_chunk, read_count, read_header
-
-OnOp = Callable[[Op, Any], None]
 
 
 class StrandServer:

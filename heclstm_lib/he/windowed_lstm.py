@@ -15,8 +15,9 @@ from __future__ import annotations
 import numpy as np
 
 from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.linear import pad_rows
-from heclstm_lib.he.packed_lstm import BLOCKS, PackedLstm
+from heclstm_lib.he.gates import BLOCKS, once
+from heclstm_lib.he.linear import pad_rows, window_weights
+from heclstm_lib.he.packed_lstm import PackedLstm
 from heclstm_lib.he.packing import Vector, baby_steps, power_of_two
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import FoldedNetwork
@@ -70,16 +71,14 @@ class WindowedLstm(PackedLstm):
 
     def mask(self, frame: int) -> Vector:
         """Ones [F, T] in block 0 of window 0 and the lanes of a frame."""
-        return self.once(np.ones(self.network.hidden), frame)
+        return once(self.layout, np.ones(self.network.hidden), self.content, frame)
 
     def repeated(self, state: Op) -> Op:
         """The state of places 0..H-1 in as many copies as the windows need."""
         builder, copies = self.builder, window_copies(self.hidden, self.diagonals)
         everywhere = copies * self.hidden == self.layout.features  # then either way round will do
         step = self.block if everywhere else -self.block
-        for bit in range(copies.bit_length() - 1):
-            state = builder.add(state, builder.rotate(state, step << bit))
-        return state
+        return builder.repeat(state, step, copies)
 
     def recurrent(self, state: Op, t: int) -> Op | None:
         """U h_{t-1} in window 0 and the lanes of frame t; None if U is zero."""
@@ -98,17 +97,11 @@ class WindowedLstm(PackedLstm):
         if not any(terms):
             return None
         total = builder.rescale(builder.horner(terms, babies * unit))
-        for bit in range(self.windows.bit_length() - 1):
-            moved = builder.rotate(total, self.distance * unit << bit)
-            total = builder.add(total, moved)
-        return total
+        return builder.repeat(total, self.distance * unit, self.windows)
 
     def weights(self, diagonal: int, frame: int) -> Vector:
         """Diagonal k [F, T]: at row r of window a the weight of h[(r + m a + k) mod H]."""
         matrices = [pad_rows(matrix, self.hidden) for matrix in self.network.gate_recurrent]
         matrix = pad_rows(np.concatenate(matrices).T, self.hidden).T  # [4 H', H']
-        row, window = np.arange(self.rows), np.arange(self.windows)[:, None]
-        column = (row + self.diagonals * window + diagonal) % self.hidden
-        values = np.zeros(self.layout.features)
-        values[self.distance * window + row] = matrix[row, column]
+        values = window_weights(matrix, self.layout.features, self.diagonals, diagonal)
         return self.layout.spread(values, frame)
