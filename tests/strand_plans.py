@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from heclstm_lib.he.builder import Builder
+from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan

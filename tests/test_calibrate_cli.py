@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from heclstm_lib import cli
+from heclstm_lib.compiler.chain import longest_chain
 from heclstm_lib.errors import DepthBudgetExceeded
 from heclstm_lib.evaluation.primitives import measured_tables
-from heclstm_lib.he.chain import longest_chain
 from heclstm_lib.he.params import GUIDELINES_2024
 
 SMALL = ["--poly-degree", "8192", "--levels", "2", "--repeats", "1"]

@@ -28,14 +28,14 @@ from heclstm_lib.bench.machines import (
     Strands,
     batches,
 )
+from heclstm_lib.compiler.forms import Network
+from heclstm_lib.compiler.planner import Candidate, Task, choose_plan
 from heclstm_lib.errors import BenchError
 from heclstm_lib.evaluation.cost_model import load_costs
 from heclstm_lib.evaluation.floor import measure_floor
 from heclstm_lib.he.client import Client
-from heclstm_lib.he.forms import Network
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import STANDARD_2018
-from heclstm_lib.he.planner import Candidate, Task, choose_plan
 from heclstm_lib.he.store import write_plan
 from heclstm_lib.models.cnn import FoldedCnn
 from heclstm_lib.models.step import FoldedStep

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError
-from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.masking import check_masks
 from heclstm_lib.he.params import check_security
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan, Signature
+from heclstm_lib.he.plan import Op, Plan, Signature
 
 
 def check_signature(signature: Signature | Plan) -> None:
@@ -35,26 +33,6 @@ def check_signature(signature: Signature | Plan) -> None:
                     f"expected a divisor of {layout.features} places with indices from -1 up to "
                     f"below {limit}. Plan again."
                 )
-
-
-def finish_plan(
-    builder: Builder,
-    frames: int,
-    shape: tuple[int, ...],
-    places: Iterable[Iterable[int]],
-    results: Iterable[Op],
-) -> Plan:
-    """The checked plan of what a builder holds: values [n, frames, *shape] to `results`.
-
-    `places` are those of OutputSpec. Raises as `check_plan`.
-    """
-    plan = Plan(
-        builder.params, builder.layout, InputSpec(frames, shape, tuple(builder.patterns)),
-        OutputSpec(tuple(tuple(int(place) for place in row) for row in places)),
-        tuple(builder.ops), tuple(builder.constants), tuple(op.index for op in results),
-    )  # fmt: skip
-    verify_plan(plan)
-    return plan
 
 
 def check_plan(plan: Plan, key_budget_bytes: float = 16e9) -> dict[str, Any]:

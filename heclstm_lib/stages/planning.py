@@ -6,10 +6,10 @@ import math
 
 import pandas as pd
 
+from heclstm_lib.compiler.planner import Candidate, Choice, Task, choose_plan
 from heclstm_lib.config import DatasetStudy
 from heclstm_lib.evaluation.cost_model import load_costs
 from heclstm_lib.he.packing import Vector
-from heclstm_lib.he.planner import Candidate, Choice, Task, choose_plan
 from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.paths import cache_root
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heclstm_lib.compiler.refresh_plan import choose_refresh_parameters, plan_refresh
 from heclstm_lib.errors import WireError
 from heclstm_lib.evaluation.correspondence import Correspondent, open_messages, reply_path
 from heclstm_lib.evaluation.encrypted import evaluate_encrypted
-from heclstm_lib.he.refresh_plan import choose_refresh_parameters, plan_refresh
 from heclstm_lib.he.store import load_signature, write_plan, write_signature
 from heclstm_lib.models.folded import GATES, FoldedNetwork, GateForm
 

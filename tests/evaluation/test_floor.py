@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.evaluation.floor import floor_cells, floor_table, measure_floor, sum_shapes
-from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import InputSpec, OutputSpec, Plan

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import make_frames, make_network
 
+from heclstm_lib.compiler.chain import choose_parameters, network_depth
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import DataError, PlanError
-from heclstm_lib.he.chain import choose_parameters, network_depth
 from heclstm_lib.he.clear import evaluate_clear, layer_ranges
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.folded import FoldedNetwork

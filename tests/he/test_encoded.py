@@ -231,11 +231,21 @@ def test_the_files_used_longest_ago_make_room(
 
 def test_two_workers_at_once_write_one_file(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_encoded as t; "
-        "from pathlib import Path; encoded, counting = t.prepared(Path(sys.argv[2])); "
+        "import sys; sys.path[:0] = sys.argv[2:]; import test_encoded as t; "
+        "from pathlib import Path; encoded, counting = t.prepared(Path(sys.argv[1])); "
         "t.check(encoded); print(counting.count)"
     )
-    command = [sys.executable, "-W", "error", "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    here = Path(__file__).parent
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        code,
+        str(tmp_path),
+        str(here),
+        str(here.parent),
+    ]
     workers = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

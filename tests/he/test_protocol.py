@@ -9,12 +9,12 @@ import pytest
 from networks import make_frames, make_network
 from parties import Parties, make_parties
 
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.chain import choose_parameters
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import DataError, PlanError, WireError
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.chain import choose_parameters
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.client import Client
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters

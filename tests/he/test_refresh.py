@@ -11,18 +11,18 @@ import pytest
 from networks import make_frames, make_network
 from scipy.stats import kstest
 
+from heclstm_lib.compiler.chain import choose_parameters
+from heclstm_lib.compiler.network import plan_network
+from heclstm_lib.compiler.refresh_plan import choose_refresh_parameters, plan_refresh
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError, WireError
-from heclstm_lib.he.chain import choose_parameters
 from heclstm_lib.he.clear import evaluate_clear, layer_ranges
 from heclstm_lib.he.client import Client
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.masking import BOUND_BITS, check_masks, hiding_bits, mask_bits
 from heclstm_lib.he.memory import coefficients, plaintext_coefficients
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan, Refresh
 from heclstm_lib.he.refresh import Mask, Masker, refresh_header
-from heclstm_lib.he.refresh_plan import choose_refresh_parameters, plan_refresh
 from heclstm_lib.he.residues import WideIntegers
 from heclstm_lib.he.seal import api, from_bytes, load_context, to_bytes
 from heclstm_lib.he.segments import refresh_summary, segment_rows, segments

@@ -21,10 +21,10 @@ from strand_plans import (
     transfer,
 )
 
+from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he import sums
 from heclstm_lib.he.backend import apply, execute
-from heclstm_lib.he.builder import Builder
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.placement import Placed
 from heclstm_lib.he.plan import Op, Plan

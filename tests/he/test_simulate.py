@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from networks import make_frames, make_network
 
+from heclstm_lib.compiler.chain import choose_parameters
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.chain import choose_parameters
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.simulate import evaluate_simulated
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from networks import make_frames, make_network
 
+from heclstm_lib.compiler.chain import choose_parameters
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.chain import choose_parameters
 from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.store import load_plan, load_signature, write_plan, write_signature
 
 NETWORK = make_network(hidden=0)

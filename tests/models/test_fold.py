@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from heclstm_lib.compiler.chain import choose_parameters
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.config import ModelConfig
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.chain import choose_parameters
 from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.fold import fold_network
 

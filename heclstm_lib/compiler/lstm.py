@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.gates import ONES, evaluate_gate, score_states
-from heclstm_lib.he.linear import Products, Tensor, pad_rows, padded_rows
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.gates import ONES, evaluate_gate, score_states
+from heclstm_lib.compiler.linear import Products, Tensor, pad_rows, padded_rows
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import GATES, FoldedNetwork

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from networks import make_network
 
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.chain import choose_parameters, network_depth
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError, SecurityError
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.chain import choose_parameters, network_depth
 from heclstm_lib.he.check import check_plan
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan

@@ -17,10 +17,10 @@ from functools import reduce
 
 import numpy as np
 
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.gates import BLOCKS, gate_power, score_states
+from heclstm_lib.compiler.linear import Products, Tensor, pad_rows
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.gates import BLOCKS, gate_power, score_states
-from heclstm_lib.he.linear import Products, Tensor, pad_rows
 from heclstm_lib.he.packing import Vector, power_of_two
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import GATES, FoldedNetwork

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.chain import SCALE_BITS, first_fitting, step_depth, widened
+from heclstm_lib.compiler.network import PackedCompiler
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.chain import SCALE_BITS, first_fitting, step_depth, widened
-from heclstm_lib.he.compile import PackedCompiler
 from heclstm_lib.he.masking import first_prime_bits
 from heclstm_lib.he.packing import Layout, power_of_two
 from heclstm_lib.he.params import CkksParameters

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from networks import make_frames, make_network
 
-from heclstm_lib.he import compile as compile_module
+from heclstm_lib.compiler import network as compile_module
+from heclstm_lib.compiler.refresh_plan import choose_refresh_parameters, plan_refresh
+from heclstm_lib.compiler.windowed_lstm import choose_diagonals, step_cost, window_copies
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.refresh_plan import choose_refresh_parameters, plan_refresh
-from heclstm_lib.he.windowed_lstm import choose_diagonals, step_cost, window_copies
 
 NETWORK = make_network(frames=3, hidden=7)
 PARAMS = choose_refresh_parameters(NETWORK, 16384)

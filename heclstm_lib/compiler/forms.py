@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from heclstm_lib.compiler.chain import choose_chain, choose_parameters
+from heclstm_lib.compiler.cnn import cnn_depth, plan_cnn
+from heclstm_lib.compiler.network import plan_network
+from heclstm_lib.compiler.refresh_plan import check_state, choose_refresh_parameters, plan_refresh
+from heclstm_lib.compiler.step import STEP_DEPTH, plan_step
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.chain import choose_chain, choose_parameters
-from heclstm_lib.he.cnn import cnn_depth, plan_cnn
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
-from heclstm_lib.he.refresh_plan import check_state, choose_refresh_parameters, plan_refresh
-from heclstm_lib.he.step import STEP_DEPTH, plan_step
 from heclstm_lib.models.cnn import FoldedCnn
 from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.models.step import FoldedStep

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from networks import make_frames, make_network
 from parties import make_parties
 
+from heclstm_lib.compiler.chain import choose_parameters, network_depth
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError
-from heclstm_lib.he.chain import choose_parameters, network_depth
 from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.models.folded import FoldedNetwork

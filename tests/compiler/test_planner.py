@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from networks import make_frames, make_network
 
+from heclstm_lib.compiler.planner import (
+    Task,
+    candidates,
+    choose_plan,
+    predicted_seconds,
+    working_bytes,
+)
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.planner import Task, candidates, choose_plan, predicted_seconds, working_bytes
 
 NETWORK = make_network(frames=2, hidden=4)
 

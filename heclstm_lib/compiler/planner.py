@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from heclstm_lib.compiler.forms import Form, Network, forms
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.backend import last_uses
-from heclstm_lib.he.forms import Form, Network, forms
 from heclstm_lib.he.packing import Vector, power_of_two
 from heclstm_lib.he.params import STANDARD_2018, CkksParameters
 from heclstm_lib.he.plan import Plan

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from heclstm_lib.he.chain import choose_parameters
+from heclstm_lib.compiler.chain import choose_parameters
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.he.client import Client
-from heclstm_lib.he.compile import plan_network
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.server import Server
 from heclstm_lib.models.folded import FoldedNetwork

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heclstm_lib.he.builder import Builder
+from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.he.packing import Vector, baby_steps, matrix_diagonals, power_of_two
 from heclstm_lib.he.plan import Op
 

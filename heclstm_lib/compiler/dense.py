@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.linear import Products, Tensor, pad_rows, padded_rows
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.linear import Products, Tensor, pad_rows, padded_rows
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Op
 

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.finish import finish_plan
+from heclstm_lib.compiler.gates import BLOCKS, ONES, gate_power
+from heclstm_lib.compiler.linear import window_weights
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.check import finish_plan
-from heclstm_lib.he.gates import BLOCKS, ONES, gate_power
-from heclstm_lib.he.linear import window_weights
 from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan

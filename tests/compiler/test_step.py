@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heclstm_lib.compiler.chain import choose_chain
+from heclstm_lib.compiler.step import STEP_DEPTH, plan_step
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.chain import choose_chain
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.simulate import evaluate_simulated
-from heclstm_lib.he.step import STEP_DEPTH, plan_step
 from heclstm_lib.models.step import FoldedStep
 
 

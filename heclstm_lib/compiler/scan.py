@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.gates import ONES, evaluate_gate
-from heclstm_lib.he.linear import padded_rows
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.gates import ONES, evaluate_gate
+from heclstm_lib.compiler.linear import padded_rows
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import FoldedNetwork

@@ -7,20 +7,20 @@ from functools import cached_property
 
 import numpy as np
 
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.convolution import Convolution
+from heclstm_lib.compiler.dense import dense_layer, square_features
+from heclstm_lib.compiler.finish import finish_plan
+from heclstm_lib.compiler.gates import BLOCKS, unpack_gates
+from heclstm_lib.compiler.linear import Products, Tensor, pad_rows, padded_rows
+from heclstm_lib.compiler.lstm import LstmCompiler
+from heclstm_lib.compiler.packed_lstm import PackedLstm
+from heclstm_lib.compiler.scan import ScanCompiler, scan_steps
+from heclstm_lib.compiler.windowed_lstm import WindowedLstm, choose_diagonals
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.check import finish_plan
-from heclstm_lib.he.convolution import Convolution
-from heclstm_lib.he.dense import dense_layer, square_features
-from heclstm_lib.he.gates import BLOCKS, unpack_gates
-from heclstm_lib.he.linear import Products, Tensor, pad_rows, padded_rows
-from heclstm_lib.he.lstm import LstmCompiler
-from heclstm_lib.he.packed_lstm import PackedLstm
 from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan
-from heclstm_lib.he.scan import ScanCompiler, scan_steps
-from heclstm_lib.he.windowed_lstm import WindowedLstm, choose_diagonals
 from heclstm_lib.models.folded import FoldedNetwork
 
 

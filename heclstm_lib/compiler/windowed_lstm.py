@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.gates import BLOCKS, once
-from heclstm_lib.he.linear import pad_rows, window_weights
-from heclstm_lib.he.packed_lstm import PackedLstm
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.gates import BLOCKS, once
+from heclstm_lib.compiler.linear import pad_rows, window_weights
+from heclstm_lib.compiler.packed_lstm import PackedLstm
 from heclstm_lib.he.packing import Vector, baby_steps, power_of_two
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import FoldedNetwork

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.linear import Content, Tensor
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.linear import Content, Tensor
 from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import GATES, GateForm

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.check import finish_plan
-from heclstm_lib.he.convolution import Convolution
-from heclstm_lib.he.dense import dense_layer, square_features
-from heclstm_lib.he.linear import Tensor, padded_rows
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.convolution import Convolution
+from heclstm_lib.compiler.dense import dense_layer, square_features
+from heclstm_lib.compiler.finish import finish_plan
+from heclstm_lib.compiler.linear import Tensor, padded_rows
 from heclstm_lib.he.packing import Layout, power_of_two
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan

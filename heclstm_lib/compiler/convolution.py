@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from heclstm_lib.he.builder import Builder
-from heclstm_lib.he.dense import square_feature
-from heclstm_lib.he.linear import Content, Tensor
+from heclstm_lib.compiler.builder import Builder
+from heclstm_lib.compiler.dense import square_feature
+from heclstm_lib.compiler.linear import Content, Tensor
 from heclstm_lib.he.packing import Vector, offset_copies, power_of_two
 from heclstm_lib.he.plan import Op
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from heclstm_lib.compiler.scan import scan_depth
 from heclstm_lib.errors import DepthBudgetExceeded
 from heclstm_lib.he.params import CkksParameters, bit_budget
-from heclstm_lib.he.scan import scan_depth
 from heclstm_lib.models.folded import FoldedNetwork
 
 SCALE_BITS = range(26, 41)
