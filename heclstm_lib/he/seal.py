@@ -7,8 +7,10 @@ SecretKey, Encryptor, Decryptor); only `he.keys` uses them, which the server nev
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
@@ -77,10 +79,23 @@ def rotation_element(step: int, poly_degree: int) -> int:
     return pow(3, step % (poly_degree // 2), 2 * poly_degree)
 
 
+@contextmanager
+def _scratch_file() -> Iterator[Path]:
+    """A file of this process alone, in memory where the system has such files; gone afterwards."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / "object"
+        return
+    handle = os.memfd_create("sealapi")
+    try:
+        yield Path(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+
+
 def to_bytes(thing: Any) -> bytes:
     """Serialise a SEAL object (sealapi saves only to files)."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "object"
+    with _scratch_file() as path:
         thing.save(str(path))
         return path.read_bytes()
 
@@ -91,8 +106,7 @@ def from_bytes(kind: str, data: bytes, context: Context) -> Any:
     Raises WireError for bytes that SEAL cannot load under these parameters.
     """
     thing = getattr(api, kind)()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "object"
+    with _scratch_file() as path:
         path.write_bytes(data)
         try:
             thing.load(context.seal, str(path))
