@@ -126,6 +126,7 @@ class HEConfig:
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
     workers: int = 1  # server processes; each holds the evaluation keys
     refresh: bool = False  # the client re-encrypts the masked LSTM state between frames
+    bfv: bool = False  # CryptoNets, if among the methods, also as published: under BFV, minutes
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("sequences", "evaluate_at_most", "workers"), (1, math.inf))
@@ -145,6 +146,7 @@ class DatasetStudy:
     he: HEConfig = field(default_factory=HEConfig)
     folds: tuple[int, ...] = (0,)
     ablations: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()  # competing methods and controls (heclstm_lib.methods.registry)
     bootstrap: int = 2000
     show_examples: bool = False  # single patients' images in the reports; else class averages
 

@@ -39,6 +39,7 @@ from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.paths import cache_root
 from heclstm_lib.stages.encryption import evaluate_fold_encrypted
 from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.stages.quantised import quantised_scores
 
 stage = open_stage("04_encrypted_evaluation", profile, dataset, out, data)
 space = stage.space
@@ -91,6 +92,20 @@ plot_agreement(clear.to_numpy(), encrypted.to_numpy(), scores.label.to_numpy(), 
 
 # %%
 print(f"{agreed['flips']} of {agreed['n']} decisions differ between encrypted and clear.")
+
+# %% [markdown]
+# ### Of which the scales alone
+# The same plan on all test sequences, with inputs and weights rounded as CKKS encodes them, but
+# without encryption noise. Notebook 07 puts both losses into one figure.
+
+# %%
+rounded = stage.write_table("quantised", quantised_scores(space))
+rounding = agreement(
+    (rounded.score - rounded.threshold).to_numpy(),
+    (rounded.quantised - rounded.threshold).to_numpy(),
+    threshold=0.0,
+)
+pd.DataFrame({"encrypted": agreed, "rounded only": rounding})
 
 # %% [markdown]
 # ## The verdicts, from decrypted scores
@@ -183,6 +198,7 @@ stage.finish(
         },
     ],
     agreement=agreed,
+    rounding=rounding,
     metrics=metrics.to_dict("records"),
     server_s_per_batch=float(typical),
     server_cpu_s_per_batch=processor,

@@ -31,7 +31,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_the_study_has_its_six_notebooks() -> None:
+def test_the_study_has_its_notebooks() -> None:
     assert NAMES == [
         "00_overview",
         "01_data_preparation",
@@ -39,6 +39,8 @@ def test_the_study_has_its_six_notebooks() -> None:
         "03_he_conversion",
         "04_encrypted_evaluation",
         "05_ablations",
+        "07_decisions",
+        "08_encrypted_competitors",
     ]
 
 
@@ -139,3 +141,20 @@ def test_twin_is_in_step_and_without_outputs(root: Path, name: str) -> None:
     assert essence(source) == essence(twin), "run: make notebooks"
     code = [cell for cell in twin.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
+
+
+def test_cards_lie_beside_the_report_and_stand_in_it(smoke: Path) -> None:
+    report = (smoke / DATASET / "07_decisions.html").read_text(encoding="utf-8")
+    for name, title in (("model_card", "Model card"), ("data_card", "Data card")):
+        text = (smoke / DATASET / f"{name}.md").read_text(encoding="utf-8")
+        assert text.startswith(f"# {title}: ") and len(text) > 1000
+        assert f"{title}: " in report
+    assert "## Intended use" not in report, "a card is shown as plain text"
+
+
+def test_waterfall_ends_encrypted_on_one_set_of_sequences(smoke: Path) -> None:
+    table = ResultStore(smoke / DATASET / "results").load_table("07_decisions.waterfall")
+    assert table.step.tolist()[-4:] == ["exact", "HE-friendly", "quantised", "encrypted"]
+    assert table.n_sequences.unique().tolist() == [8]
+    assert table.flips.iloc[-2:].tolist() == [0, 0]
+    assert (table.score_change.iloc[-2:] < 1e-3).all()

@@ -120,7 +120,7 @@ class Builder:
     def multiply_plain(self, value: Op, vector: Vector, scale: float | None = None) -> Op:
         """Multiply by a constant [P, 1 or T]; `settle` leads to `scale` (the level's own)."""
         return self._append(
-            "multiply_plain", (value,), value.level, self._product_scale(value, scale),
+            "multiply_plain", (value,), value.level, self.product_scale(value, scale),
             constant=self._constant(vector), constant_scale=self._plain_scale(value, scale),
         )  # fmt: skip
 
@@ -143,7 +143,7 @@ class Builder:
         None for a row whose integer weights are all zero.
         """
         value, scale = values[0], self._plain_scale(values[0], None)
-        product = self._product_scale(value, None)
+        product = self.product_scale(value, None)
         return [
             self._append(
                 "weighted_sum", values, value.level, product,
@@ -156,9 +156,9 @@ class Builder:
 
     def _plain_scale(self, value: Op, target: float | None) -> float:
         """Scale of a plaintext whose product with `value` is at `target` when settled."""
-        return self._product_scale(value, target) / value.scale
+        return self.product_scale(value, target) / value.scale
 
-    def _product_scale(self, value: Op, target: float | None) -> float:
+    def product_scale(self, value: Op, target: float | None = None) -> float:
         """Scale of a product by plaintext that is at `target` (the level's own) when settled.
 
         The product of a raw square drops two primes, one at an open end none.

@@ -16,15 +16,17 @@ from heclstm_lib.compiler.chain import (
 from heclstm_lib.compiler.cnn import cnn_depth, plan_cnn
 from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.compiler.refresh_plan import check_state, choose_refresh_parameters, plan_refresh
+from heclstm_lib.compiler.score import plan_score, score_depth
 from heclstm_lib.compiler.step import STEP_DEPTH, plan_step
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.cnn import FoldedCnn
 from heclstm_lib.models.folded import FoldedNetwork
+from heclstm_lib.models.score import FoldedScore
 from heclstm_lib.models.step import FoldedStep
 
-Network = FoldedNetwork | FoldedCnn | FoldedStep
+Network = FoldedNetwork | FoldedCnn | FoldedStep | FoldedScore
 
 Ends = tuple[tuple[int, int], ...]
 
@@ -59,6 +61,9 @@ def forms(
             for together in TAPS_TOGETHER:
                 compile_ = partial(plan_cnn, network, params, taps_together=together)
                 yield Form(_name(params, _taps(together)), params, compile_)
+    elif isinstance(network, FoldedScore):
+        for params in _chains(score_depth(network), poly_degree, OPEN_ENDS, bits):
+            yield Form(_name(params, "one score"), params, partial(plan_score, network, params))
     else:
         for params in _chains(STEP_DEPTH, poly_degree, CIPHERTEXT_ENDS, bits):
             yield Form(_name(params, "one step"), params, partial(plan_step, network, params))

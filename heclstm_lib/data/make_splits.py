@@ -33,9 +33,12 @@ from heclstm_lib.files import replacing
 
 SEED = 2021
 ADRENAL_SIZES = {"train": 1188, "val": 98, "test": 298}
+REPEATS = {"iarc": 5, "annocerv": 5}
+"""Independent partitions of the small sets: folds 5 r .. 5 r + 4 are those of seed + r."""
 METHODS = {
-    "iarc": "StratifiedKFold over patients, label = any case of the patient is 1",
-    "annocerv": "StratifiedKFold over patients (linked cases are one), label = any case is 1",
+    "iarc": "StratifiedKFold over patients, label = any case of the patient is 1; 5 repeats",
+    "annocerv": "StratifiedKFold over patients (linked cases are one), label = any case is 1; "
+    "5 repeats",
     "breakhis": "StratifiedKFold over the sample's patients; a format fixture: for the full data "
     "set use its official folds",
     "adrenalmnist3d": "official split of MedMNIST v2, fold 0 only",
@@ -54,14 +57,20 @@ def make_splits(name: str, seed: int = SEED) -> list[SplitRow]:
             for i in range(count)
         ]
     else:
-        parts = _embedded_parts(seed) if name == "embedded" else fit_parts(_labels(name), seed)
-        rows = [
-            SplitRow(fold, patient, split_of_part(part, fold))
-            for fold in range(FOLDS)
-            for patient, part in parts.items()
-        ]
+        rows = [row for repeat in range(REPEATS.get(name, 1)) for row in _five(name, seed, repeat)]
     check_leakage(rows)
     return rows
+
+
+def _five(name: str, seed: int, repeat: int) -> list[SplitRow]:
+    """Five folds of one partition."""
+    own = seed + repeat
+    parts = _embedded_parts(own) if name == "embedded" else fit_parts(_labels(name), own)
+    return [
+        SplitRow(FOLDS * repeat + fold, patient, split_of_part(part, fold))
+        for fold in range(FOLDS)
+        for patient, part in parts.items()
+    ]
 
 
 def fit_parts(labels: Mapping[str, int], seed: int) -> dict[str, int]:

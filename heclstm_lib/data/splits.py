@@ -3,7 +3,9 @@
 A committed split is `data_manifests/splits/<name>.csv` (columns fold,patient_id,split) below
 comment lines with seed, method and digest. Five-fold sets share one scheme: every patient has one
 part 0..4, stratified by label; in fold f part f is the test set, part f+1 (mod 5) is the
-validation set (taken from what would be training), the other three are training.
+validation set (taken from what would be training), the other three are training. Repeated
+cross-validation goes on counting: folds 5 r .. 5 r + 4 are those of the r-th partition. A set with
+an official split has that one whatever the fold's number, which then only tells the seeds apart.
 
 A patient the table does not name gets a part from sha256("<name>:<patient>"), the same on every
 machine, so that added cases are tested in exactly one fold and never move another patient.
@@ -25,6 +27,8 @@ from heclstm_lib.errors import DataError, LeakageError
 
 FOLDS = 5
 SPLITS = ("train", "val", "test")
+OFFICIAL = frozenset({"adrenalmnist3d"})
+"""Data sets whose authors split them: every fold is that split, trained from another seed."""
 _HEADER = ["fold", "patient_id", "split"]
 
 
@@ -89,9 +93,11 @@ def load_split(
 ) -> dict[str, str]:
     """patient -> "train" | "val" | "test" for the given patients in one fold.
 
-    Raises DataError for an unknown fold and LeakageError for a leaky table.
+    A patient the table does not name keeps its part in every repeat. Raises DataError for an
+    unknown fold and LeakageError for a leaky table.
     """
     rows = load_table(name, folder)
+    fold = 0 if name in OFFICIAL else fold
     folds = sorted({row.fold for row in rows})
     if fold not in folds:
         raise DataError(f"data set '{name}' has no fold {fold}; it has {folds}.")

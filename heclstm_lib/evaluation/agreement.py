@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.evaluation.statistics import wilson_interval
@@ -18,16 +19,23 @@ def agreement(clear: Vector, encrypted: Vector, threshold: float) -> dict[str, f
     interval of the flip rate is Wilson's at 95 %.
     """
     error = np.abs(np.asarray(encrypted) - np.asarray(clear))
-    flips = int(np.sum((clear >= threshold) != (encrypted >= threshold)))
-    low, high = wilson_interval(flips, len(error))
     return {
-        "n": len(error),
         "max_error": float(error.max()),
         "mean_error": float(error.mean()),
         "precision_bits": float(-np.log2(error.mean())),
         "worst_bits": float(-np.log2(error.max())),
+        **flip_rate(clear >= threshold, encrypted >= threshold),
+    }
+
+
+def flip_rate(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[str, float | int]:
+    """Decisions [n] that differ: n, flips, flip_rate and its 95 % interval (Wilson)."""
+    flips, count = int(np.sum(first != second)), len(first)
+    low, high = wilson_interval(flips, count)
+    return {
+        "n": count,
         "flips": flips,
-        "flip_rate": flips / len(error),
+        "flip_rate": flips / count,
         "flip_rate_low": low,
         "flip_rate_high": high,
     }

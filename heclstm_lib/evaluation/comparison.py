@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from heclstm_lib.errors import DataError
-from heclstm_lib.evaluation.metrics import Decisions, auc, metric_row
-from heclstm_lib.evaluation.statistics import holm, patient_resamples
+from heclstm_lib.evaluation.metrics import Decisions, auc, metric_draws, metric_row
+from heclstm_lib.evaluation.statistics import holm
 
 PAIRED = ("difference", "difference_low", "difference_high", "p")
 
@@ -23,13 +24,10 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
     paired bootstrap over patients), p (two-sided, from the same bootstrap), p_holm.
     Raises DataError: no such reference, one class only, different sequences.
     """
-    methods = {str(name): _sorted(part) for name, part in rows.groupby("method", sort=False)}
-    if reference not in methods:
-        raise DataError(f"compare_methods: no '{reference}' among {', '.join(methods)}.")
+    methods = split_methods(rows, reference)
     _check_classes(methods[reference])
     table = []
     for name, part in methods.items():
-        _check_same(methods[reference], part, reference, name)
         row: dict[str, Any] = {"method": name, **metric_row(auc, part, bootstrap)}
         del row["resamples"]
         if name != reference:
@@ -43,26 +41,42 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
     return result
 
 
-def paired_difference(
-    reference: pd.DataFrame, other: pd.DataFrame, repeats: int
-) -> dict[str, float]:
-    """AUC(other) - AUC(reference) on the same sequences, with its bootstrap interval and p.
+def split_methods(rows: pd.DataFrame, reference: str) -> dict[str, pd.DataFrame]:
+    """Each method's rows in one order of sequences: name -> table, in order of appearance.
 
-    p is twice the smaller share of resamples on either side of zero, plus one in each
-    (Davison and Hinkley 1997, section 4.4).
+    Raises DataError when the reference is missing or a method scored other sequences than it.
+    """
+    methods = {str(name): _sorted(part) for name, part in rows.groupby("method", sort=False)}
+    if reference not in methods:
+        raise DataError(f"compare_methods: no '{reference}' among {', '.join(methods)}.")
+    for name, part in methods.items():
+        _check_same(methods[reference], part, reference, name)
+    return methods
+
+
+def paired_difference(
+    reference: pd.DataFrame,
+    other: pd.DataFrame,
+    repeats: int,
+    metric: Callable[[Decisions], float] = auc,
+) -> dict[str, float]:
+    """metric(other) - metric(reference) on the same sequences, with bootstrap interval and p.
+
+    Rows of the two tables must be in one order (`split_methods`). p is twice the smaller share of
+    resamples on either side of zero, plus one in each (Davison and Hinkley 1997, section 4.4). All
+    but the difference is NaN where no resample defines the metric.
     """
     ours, theirs = Decisions.of(reference), Decisions.of(other)
-    draws = np.array(
-        [
-            auc(theirs.take(index)) - auc(ours.take(index))
-            for index in patient_resamples(reference.patient_id.to_numpy(), repeats)
-        ]
-    )
-    draws = draws[np.isfinite(draws)]
+    difference = metric(theirs) - metric(ours)
+    patients = reference.patient_id.to_numpy()
+    first, second = (metric_draws(metric, each, patients, repeats) for each in (ours, theirs))
+    draws = (second - first)[np.isfinite(second - first)]
+    if not len(draws):
+        return dict(zip(PAIRED, (difference, np.nan, np.nan, np.nan), strict=True))
     low, high = np.quantile(draws, [0.025, 0.975])
     side = min(np.sum(draws <= 0), np.sum(draws >= 0))
     return {
-        "difference": auc(theirs) - auc(ours),
+        "difference": difference,
         "difference_low": float(low),
         "difference_high": float(high),
         "p": float(min(1.0, 2 * (side + 1) / (len(draws) + 1))),
@@ -78,7 +92,8 @@ def _check_classes(part: pd.DataFrame) -> None:
 
 
 def _sorted(part: pd.DataFrame) -> pd.DataFrame:
-    return part.sort_values("sequence_id").reset_index(drop=True)
+    keys = ["sequence_id", "fold"] if "fold" in part else ["sequence_id"]  # folds may repeat
+    return part.sort_values(keys).reset_index(drop=True)
 
 
 def _check_same(reference: pd.DataFrame, part: pd.DataFrame, wanted: str, name: str) -> None:

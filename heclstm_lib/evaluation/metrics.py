@@ -16,9 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from heclstm_lib.evaluation.statistics import (
-    bootstrap_interval,
+    draws_interval,
     fast_auc,
     fold_auc,
+    fold_auc_draws,
+    patient_resamples,
+    resample_counts,
     wilson_interval,
 )
 
@@ -130,6 +133,32 @@ def _no_proportion(_counts: Counts) -> tuple[int, int]:
     return 0, 0
 
 
+def metric_draws(
+    metric: Callable[[Decisions], float],
+    sample: Decisions,
+    patients: NDArray[np.object_],
+    repeats: int,
+) -> NDArray[np.float64]:
+    """The metric on `repeats` bootstrap samples of whole patients [R]; NaN where undefined.
+
+    AUC, proportions and metrics with a method `draws` (sample, counts [R, n]) are taken of all
+    resamples at once, any other metric one by one.
+    """
+    index = patient_resamples(patients, repeats)
+    name, draws = getattr(metric, "__name__", ""), getattr(metric, "draws", None)
+    if metric is not auc and draws is None and name not in PROPORTIONS:
+        return np.array([metric(sample.take(rows)) for rows in index])
+    counts = resample_counts(index, len(sample.label))
+    if draws is not None:
+        return np.asarray(draws(sample, counts))
+    if metric is auc:
+        return fold_auc_draws(sample.logit, sample.label, sample.fold, counts)
+    called, ill = sample.relative >= 0, sample.label == 1
+    cells = np.stack([called & ill, called & ~ill, ~called & ill, ~called & ~ill], axis=1)
+    shares = map(PROPORTIONS[name], (counts @ cells).tolist())  # of tp, fp, fn, tn
+    return np.array([_ratio(*share) for share in shares])
+
+
 def metric_row(
     metric: Callable[[Decisions], float], rows: pd.DataFrame, bootstrap: int
 ) -> dict[str, float]:
@@ -139,19 +168,20 @@ def metric_row(
     Wilson interval, since a bootstrap of 0 out of n has no width at all.
     """
     sample = Decisions.of(rows)
-    low, high, valid = bootstrap_interval(
-        rows.patient_id.to_numpy(), lambda index: metric(sample.take(index)), bootstrap
-    )
+    patients = rows.patient_id.to_numpy()
+    low, high, valid = draws_interval(metric_draws(metric, sample, patients, bootstrap))
     successes, count = PROPORTIONS.get(metric.__name__, _no_proportion)(sample.counts)
+    sequences = rows.sequence_id.nunique() if "sequence_id" in rows else len(rows)
     if count:
-        wilson = wilson_interval(successes, count)
+        once = sequences / len(rows)  # in repeated cross-validation a sequence stands several times
+        wilson = wilson_interval(successes * once, count * once)
         low, high = float(np.fmin(low, wilson[0])), float(np.fmax(high, wilson[1]))
     return {
         "estimate": metric(sample),
         "ci_low": low,
         "ci_high": high,
         "n_patients": rows.patient_id.nunique(),
-        "n_sequences": len(rows),
+        "n_sequences": sequences,
         "resamples": valid,
     }
 

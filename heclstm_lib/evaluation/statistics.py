@@ -19,8 +19,11 @@ SEED = 20211122
 """Seed of every resampling, so that a report is the same each time it is made."""
 
 
-def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson, JASA 1927)."""
+def wilson_interval(successes: float, count: float, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion (Wilson, JASA 1927).
+
+    Numbers need not be whole: averages over repeats of one experiment have an interval too.
+    """
     low, high = proportion_confint(successes, count, alpha=1 - level, method="wilson")
     return float(low), float(high)
 
@@ -65,6 +68,39 @@ def patient_resamples(
     return [np.concatenate([rows[i] for i in draw]) for draw in draws]
 
 
+def resample_counts(index: list[NDArray[np.int64]], count: int) -> Array:
+    """How often each of `count` rows is in each resample [R, count], from its row indices."""
+    return np.array([np.bincount(rows, minlength=count) for rows in index], dtype=np.float64)
+
+
+def fold_auc_draws(
+    scores: Array, labels: NDArray[np.int64], folds: NDArray[np.int64], counts: Array
+) -> Array:
+    """`fold_auc` of R resamples at once [R], from how often each row is in each [R, n].
+
+    Every pair of an ill and a well row of one fold counts as often as both are drawn.
+    """
+    won, pairs = np.zeros(len(counts)), np.zeros(len(counts))
+    for fold in np.unique(folds):
+        ill = np.flatnonzero((folds == fold) & (labels == 1))
+        well = np.flatnonzero((folds == fold) & (labels == 0))
+        kernel = (scores[ill][:, None] > scores[well]) + 0.5 * (
+            scores[ill][:, None] == scores[well]
+        )
+        won += np.einsum("rw,rw->r", counts[:, ill] @ kernel, counts[:, well])
+        pairs += counts[:, ill].sum(axis=1) * counts[:, well].sum(axis=1)
+    return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
+
+
+def draws_interval(draws: Array, level: float = 0.95) -> tuple[float, float, int]:
+    """Percentile interval of bootstrap draws, and how many of them are a number."""
+    valid = draws[np.isfinite(draws)]
+    if not len(valid):
+        return float("nan"), float("nan"), 0
+    low, high = np.quantile(valid, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high), len(valid)
+
+
 def bootstrap_interval(
     patients: NDArray[np.object_],
     statistic: Callable[[NDArray[np.int64]], float],
@@ -78,11 +114,7 @@ def bootstrap_interval(
     Resamples in which the statistic is undefined (a class is missing) are left out and counted.
     """
     values = np.array([statistic(index) for index in patient_resamples(patients, repeats)])
-    valid = values[np.isfinite(values)]
-    if not len(valid):
-        return float("nan"), float("nan"), 0
-    low, high = np.quantile(valid, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high), len(valid)
+    return draws_interval(values, level)
 
 
 def delong_test(first: Array, second: Array, labels: NDArray[np.int64]) -> tuple[float, float]:

@@ -19,6 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from heclstm_lib.data.sequences import SequenceSet
 
 Array = NDArray[np.float64]
+Features = Callable[[SequenceSet], Array]
+"""Numbers of a sequence set, [n, V]."""
+
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 """Inverse regularisation strengths tried on validation patients."""
 
@@ -43,16 +46,16 @@ def mean_colour(sequences: SequenceSet) -> Array:
 
 def mean_image(sequences: SequenceSet) -> Array:
     """The frames' average, pooled [B, C * p * p]: everything but the order."""
-    return _pooled(sequences.frames.mean(axis=1, dtype=np.float64))
+    return pooled_images(sequences.frames.mean(axis=1, dtype=np.float64))
 
 
-def frame_image(t: int) -> Callable[[SequenceSet], Array]:
+def frame_image(t: int) -> Features:
     """One frame alone, pooled [B, C * p * p]."""
-    return lambda sequences: _pooled(sequences.frames[:, t].astype(np.float64))
+    return lambda sequences: pooled_images(sequences.frames[:, t].astype(np.float64))
 
 
-def _pooled(images: Array) -> Array:
-    """Average images [B, C, H, W] over a grid of blocks, flattened."""
+def pooled_images(images: Array) -> Array:
+    """Average images [B, C, H, W] over a grid of at most 7 x 7 blocks, flattened [B, C * p * p]."""
     size = images.shape[-1]
     edges = np.linspace(0, size, min(POOLED, size) + 1).astype(int)[:-1]
     summed = np.add.reduceat(np.add.reduceat(images, edges, axis=2), edges, axis=3)
@@ -65,31 +68,37 @@ def baseline_scores(sets: dict[str, SequenceSet]) -> dict[str, tuple[Array, Arra
 
     "best single frame" is the frame with the highest validation AUC.
     """
-    simple = {
+    simple: dict[str, Features] = {
         "class prior": constant,
         "number of frames": frame_count,
         "mean colour": mean_colour,
         "mean image": mean_image,
     }
-    scores = {name: _fit(sets, features)[1:] for name, features in simple.items()}
-    frames = [_fit(sets, frame_image(t)) for t in range(sets["train"].frames.shape[1])]
-    best = max(frames, key=lambda fitted: fitted[0])
-    scores["best single frame"] = best[1:]
+    fitted = {
+        name: (features, *fit_regression(sets, features)) for name, features in simple.items()
+    }
+    frames = [frame_image(t) for t in range(sets["train"].frames.shape[1])]
+    single = [(features, *fit_regression(sets, features)) for features in frames]
+    fitted["best single frame"] = max(single, key=lambda entry: entry[1])
+    scores = {}
+    for name, (features, _, model) in fitted.items():
+        val, test = (model.decision_function(features(sets[part])) for part in ("val", "test"))
+        scores[name] = (val, test)
     return scores
 
 
-def _fit(
-    sets: dict[str, SequenceSet], features: Callable[[SequenceSet], Array]
-) -> tuple[float, Array, Array]:
-    """Validation AUC, validation and test logits of the best regularisation on validation."""
-    inputs = {part: features(sequences) for part, sequences in sets.items()}
+def fit_regression(sets: dict[str, SequenceSet], features: Features) -> tuple[float, Pipeline]:
+    """Validation AUC and model of the best regularisation on sets["val"], fitted on sets["train"].
+
+    The model's `decision_function` gives logits [n] of features [n, V].
+    """
+    train, val = features(sets["train"]), features(sets["val"])
     fitted = []
     for strength in STRENGTHS:
-        model = _regression(strength).fit(inputs["train"], sets["train"].labels)
-        val = model.decision_function(inputs["val"])
-        fitted.append((float(roc_auc_score(sets["val"].labels, val)), val, model))
-    area, val, model = max(fitted, key=lambda entry: entry[0])
-    return area, val, model.decision_function(inputs["test"])
+        model = _regression(strength).fit(train, sets["train"].labels)
+        area = float(roc_auc_score(sets["val"].labels, model.decision_function(val)))
+        fitted.append((area, model))
+    return max(fitted, key=lambda entry: entry[0])
 
 
 def _regression(strength: float) -> Pipeline:

@@ -82,7 +82,7 @@ def _form(activation: nn.Module) -> GateForm:
     )
 
 
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def norm_affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Batch norm at inference as y = gain * x + offset, per channel, read off its values."""
     offset = norm(torch.zeros(1, norm.num_features, 1, 1, dtype=torch.float64)).flatten()
     gain = norm(torch.ones(1, norm.num_features, 1, 1, dtype=torch.float64)).flatten() - offset
@@ -90,7 +90,7 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _stretched_convolution(block: Block, form: GateForm) -> tuple[Array, Array]:
-    gain, offset = _affine(block.norm)
+    gain, offset = norm_affine(block.norm)
     weight = block.conv.weight * (form.stretch * gain)[:, None, None, None]
     return weight.numpy(), (form.stretch * offset + form.shift).numpy()
 
@@ -124,11 +124,11 @@ def _dense_block(
 
     size = int(np.prod(shape))
     _, *out_shape = apply(torch.zeros(1, size, dtype=torch.float64)).shape
-    matrix, bias = _as_matrix(lambda x: apply(x).flatten(1), size)
+    matrix, bias = as_matrix(lambda x: apply(x).flatten(1), size)
     return matrix, bias, (out_shape[0], out_shape[1], out_shape[2])
 
 
-def _as_matrix(affine: Callable[[Tensor], Tensor], size: int) -> tuple[Array, Array]:
+def as_matrix(affine: Callable[[Tensor], Tensor], size: int) -> tuple[Array, Array]:
     """The matrix [out, size] and bias [out] of an affine map, read off the unit vectors."""
     bias = affine(torch.zeros(1, size, dtype=torch.float64))[0]
     columns = affine(torch.eye(size, dtype=torch.float64)) - bias
@@ -142,7 +142,7 @@ def _gate_maps(
     shape: tuple[int, int, int],
 ) -> tuple[Array, Array]:
     """Input matrix [G, H, V] and bias [G, H] of stretched arguments; the SRU's g last, as is."""
-    matrix, bias = _as_matrix(lambda x: layer.input(expand(x).flatten(1)), int(np.prod(shape)))
+    matrix, bias = as_matrix(lambda x: layer.input(expand(x).flatten(1)), int(np.prod(shape)))
     rows = 4 if isinstance(layer, LSTM) else 3
     stretch, shift = np.ones(rows), np.zeros(rows)
     stretch[: len(gates)] = [gate.stretch for gate in gates]
@@ -183,7 +183,7 @@ def _score_maps(
     bias = float(model.voting.frame.bias)
     spatial_row = np.zeros(size)
     if np.any(alpha):
-        matrix, offset = _as_matrix(lambda x: model.weighted.project(expand(x).flatten(1)), size)
+        matrix, offset = as_matrix(lambda x: model.weighted.project(expand(x).flatten(1)), size)
         spatial_row = (frame_weight * alpha) @ matrix
         bias += float((frame_weight * alpha) @ offset)
     spatial = np.outer(votes, spatial_row)

@@ -53,7 +53,7 @@ def train_folds(space: Workspace, progress: bool = True) -> Training:
 def _train_twins(
     space: Workspace, fold: int, sets: dict[str, SequenceSet], progress: bool
 ) -> dict[str, TrainResult]:
-    folder, train = space.fold(fold), space.study.train
+    folder, train = space.fold(fold), space.train(fold)
     exact = train_exact(
         sets, space.study.model, train, checkpoint=folder / "exact.ckpt", progress=progress
     )

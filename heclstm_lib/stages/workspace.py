@@ -5,10 +5,11 @@ fold<k>/exact.pt, polynomial.pt (models), plan.npz, signature.json, encrypted/ (
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from heclstm_lib.config import DatasetStudy
+from heclstm_lib.config import DatasetStudy, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet, load_sequences
 from heclstm_lib.data.splits import apply_split
 
@@ -25,6 +26,10 @@ class Workspace:
     def fold(self, number: int) -> Path:
         """The folder of one fold's artefacts."""
         return self.folder / f"fold{number}"
+
+    def train(self, fold: int) -> TrainConfig:
+        """The study's training with the fold's own seed: no two models share their start."""
+        return dataclasses.replace(self.study.train, seed=self.study.train.seed + fold)
 
     def sets(self, fold: int) -> dict[str, SequenceSet]:
         """The fold's train, val and test sequences, split by patient."""

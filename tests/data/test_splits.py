@@ -35,12 +35,32 @@ def test_every_data_set_has_a_split() -> None:
     assert sorted(METHODS) == list_manifests()
 
 
-@pytest.mark.parametrize("name", ["iarc", "annocerv", "breakhis", "embedded"])
-def test_every_patient_is_tested_once(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "repeats"), [("iarc", 5), ("annocerv", 5), ("breakhis", 1), ("embedded", 1)]
+)
+def test_every_patient_is_tested_once_in_each_repeat(name: str, repeats: int) -> None:
     rows = load_table(name)
-    tested = Counter(row.patient_id for row in rows if row.split == "test")
-    assert set(tested.values()) == {1}
-    assert set(tested) == {row.patient_id for row in rows}
+    assert {row.fold for row in rows} == set(range(5 * repeats))
+    for repeat in range(repeats):
+        own = [row for row in rows if row.fold // 5 == repeat]
+        tested = Counter(row.patient_id for row in own if row.split == "test")
+        assert set(tested.values()) == {1}
+        assert set(tested) == {row.patient_id for row in rows}
+
+
+def test_repeats_are_partitions_of_their_own() -> None:
+    rows = load_table("iarc")
+    tested = {
+        fold: frozenset(r.patient_id for r in rows if r.fold == fold and r.split == "test")
+        for fold in range(25)
+    }
+    assert len(set(tested.values())) == 25
+
+
+def test_an_official_split_is_the_same_in_every_fold() -> None:
+    patients = ["train-0000", "val-0001", "test-0002"]
+    found = [load_split("adrenalmnist3d", fold, patients) for fold in (0, 1, 4)]
+    assert found == [{"train-0000": "train", "val-0001": "val", "test-0002": "test"}] * 3
 
 
 @pytest.mark.parametrize(("name", "spread"), [("iarc", 1), ("annocerv", 1)])
@@ -50,7 +70,7 @@ def test_parts_are_stratified(name: str, spread: int) -> None:
         label[str(r.patient)] = max(label.get(str(r.patient), 0), int(r.label or 0))
     positives = [
         sum(label[r.patient_id] for r in load_table(name) if r.fold == fold and r.split == "test")
-        for fold in range(5)
+        for fold in range(25)
     ]
     assert max(positives) - min(positives) <= spread and min(positives) >= 1
 
@@ -96,8 +116,8 @@ def test_leaky_or_malformed_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_fold() -> None:
-    with pytest.raises(DataError, match=r"no fold 1; it has \[0\]"):
-        load_split("adrenalmnist3d", 1, [])
+    with pytest.raises(DataError, match=r"no fold 5; it has \[0, 1, 2, 3, 4\]"):
+        load_split("embedded", 5, [])
 
 
 def test_added_patients_are_tested_once_and_move_nobody() -> None:

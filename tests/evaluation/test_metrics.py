@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from heclstm_lib.evaluation.metrics import METRICS, Decisions, metric_table, metrics_by
+from heclstm_lib.evaluation.metrics import (
+    METRICS,
+    Decisions,
+    metric_draws,
+    metric_table,
+    metrics_by,
+)
+from heclstm_lib.evaluation.statistics import patient_resamples, wilson_interval
 
 halves = st.integers(-6, 6).map(lambda value: value / 2)  # many ties
 cases = st.lists(st.tuples(halves, st.booleans()), min_size=2, max_size=40)
@@ -121,3 +128,25 @@ def test_by_group() -> None:
     table = metrics_by(rows, "twin", 5)
     assert table.columns[0] == "twin" and table.twin.unique().tolist() == ["b", "a"]
     assert table.query("metric == 'auc'").estimate.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_draws_are_the_metric_of_every_resample(name: str) -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 24)
+    rows = make_rows(np.round(labels + rng.normal(0, 1, 24), 1).tolist(), labels.tolist(), 0.5)
+    rows = rows.assign(patient_id=np.repeat([f"p{i}" for i in range(8)], 3), fold=np.arange(24) % 3)
+    sample, patients = Decisions.of(rows), rows.patient_id.to_numpy()
+    one_by_one = [METRICS[name](sample.take(i)) for i in patient_resamples(patients, 40)]
+    draws = metric_draws(METRICS[name], sample, patients, 40)
+    np.testing.assert_allclose(draws, one_by_one, atol=1e-12)
+
+
+def test_repeats_of_a_sequence_are_no_further_patients() -> None:
+    rows = make_rows([2.0, 1.0, -1.0, -2.0], [1, 1, 0, 0]).assign(sequence_id=list("abcd"))
+    repeated = pd.concat([rows.assign(fold=k) for k in range(5)], ignore_index=True)
+    one, five = (metric_table(t, 50).set_index("metric") for t in (rows, repeated))
+    assert five.n_sequences.unique().tolist() == [4]
+    for name in ("missed_diagnosis_rate", "accuracy"):
+        assert five.loc[name].tolist() == pytest.approx(one.loc[name].tolist())
+    assert one.ci_high["missed_diagnosis_rate"] == wilson_interval(0, 2)[1]

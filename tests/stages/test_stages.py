@@ -55,6 +55,12 @@ def test_every_fold_predicts_its_own_patients(space: Workspace, training: Traini
     assert tested.patient_id.is_unique  # a patient is tested in one fold
 
 
+def test_folds_train_from_seeds_of_their_own(space: Workspace) -> None:
+    seed = space.study.train.seed
+    assert [space.train(fold).seed for fold in FOLDS] == [seed + fold for fold in FOLDS]
+    assert dataclasses.replace(space.train(2), seed=seed) == space.study.train
+
+
 def test_thresholds_reach_the_target_on_validation_patients(
     space: Workspace, training: Training
 ) -> None:

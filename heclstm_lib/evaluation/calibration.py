@@ -1,0 +1,146 @@
+"""Calibration: does a probability of 30 % mean that three of ten such patients are ill?
+
+Training weights the classes alike, so that the logits are those of a population with as many ill
+as well. `platt_scaling` corrects that on validation patients, fold by fold; it changes neither the
+order of the patients within a fold nor a decision. The hospital can do it after decryption.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from heclstm_lib.errors import DataError
+from heclstm_lib.evaluation.statistics import Array, bootstrap_interval, wilson_interval
+
+Labels = NDArray[np.int64]
+
+
+def fit_platt(logits: Array, labels: Labels) -> tuple[float, float]:
+    """(intercept, slope) of P(ill) = sigmoid(intercept + slope x logit), by maximum likelihood.
+
+    The targets are Platt's (n+ + 1) / (n+ + 2) and 1 / (n- + 2) (Platt 1999), which keep the fit
+    finite for separated classes. Where the fit would turn the order round (a negative slope on
+    few patients) the slope is 0: the logit says nothing there.
+    """
+    labels = np.asarray(labels)
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    fitted = sm.GLM(target, sm.add_constant(logits, has_constant="add"), sm.families.Binomial())
+    intercept, slope = map(float, fitted.fit().params)
+    if slope < 0:
+        mean = float(target.mean())
+        return float(np.log(mean / (1 - mean))), 0.0
+    return intercept, slope
+
+
+def platt_scaling(validation: pd.DataFrame, test: pd.DataFrame) -> Array:
+    """Probabilities [n] of the test rows, scaled by their own fold's validation patients.
+
+    Both tables have columns fold, score, label (validation) as notebook 02 stores them. Raises
+    DataError for a fold without validation rows.
+    """
+    probability = np.empty(len(test))
+    for fold in test.fold.unique():
+        known, asked = validation[validation.fold == fold], (test.fold == fold).to_numpy()
+        if known.empty:
+            raise DataError(
+                f"platt_scaling: no validation rows for fold {fold}; there are folds "
+                f"{sorted(validation.fold.unique())}. Run notebook 02 for all folds of the study."
+            )
+        intercept, slope = fit_platt(known.score.to_numpy(), known.label.to_numpy())
+        probability[asked] = expit(intercept + slope * test.score.to_numpy()[asked])
+    return probability
+
+
+def reliability(probability: Array, labels: Labels, bins: int) -> pd.DataFrame:
+    """Share of ill in bins of equal numbers of sequences, with Wilson's 95 % interval.
+
+    Columns probability (the bin's mean), estimate, ci_low, ci_high, n_sequences; empty bins
+    (equal probabilities) are left out.
+    """
+    edges = np.quantile(probability, np.linspace(0, 1, bins + 1))
+    place = np.searchsorted(edges[1:-1], probability)
+    rows = []
+    for k in np.unique(place):
+        own = place == k
+        ill, count = int(labels[own].sum()), int(own.sum())
+        low, high = wilson_interval(ill, count)
+        rows.append((float(probability[own].mean()), ill / count, low, high, count))
+    return pd.DataFrame(
+        rows, columns=["probability", "estimate", "ci_low", "ci_high", "n_sequences"]
+    )
+
+
+def expected_error(probability: Array, labels: Labels, bins: int) -> float:
+    """Expected calibration error: mean |observed - predicted| over bins of equal numbers.
+
+    Naeini et al., AAAI 2015, with equal numbers instead of equal widths. Biased upwards on few
+    patients.
+    """
+    table = reliability(probability, labels, bins)
+    return float(np.average(np.abs(table.estimate - table.probability), weights=table.n_sequences))
+
+
+def cox_calibration(probability: Array, labels: Labels) -> dict[str, tuple[float, float, float]]:
+    """Calibration intercept and slope with model-based 95 % intervals (Cox, Biometrika 1958).
+
+    intercept: of logit P(ill) = a + logit(p), 0 when probabilities are right on average; slope: of
+    logit P(ill) = a + b logit(p), 1 when they are as spread as they should be. NaN where the data
+    do not determine them (one class, constant or separating probabilities).
+    """
+    unknown = (float("nan"),) * 3
+    if not 0 < labels.sum() < len(labels):
+        return {"intercept": unknown, "slope": unknown}
+    inside = np.clip(probability, 1e-12, 1 - 1e-12)
+    logit = np.log(inside / (1 - inside))
+    family = sm.families.Binomial()
+    level = sm.GLM(labels, np.ones((len(labels), 1)), family, offset=logit).fit()
+    low, high = level.conf_int()[0]
+    found = {"intercept": (float(level.params[0]), float(low), float(high)), "slope": unknown}
+    if np.ptp(logit) and not _separated(logit, labels):
+        spread = sm.GLM(labels, sm.add_constant(logit), family).fit()
+        low, high = spread.conf_int()[1]
+        found["slope"] = (float(spread.params[1]), float(low), float(high))
+    return found
+
+
+def _separated(values: Array, labels: Labels) -> bool:
+    ill, well = values[labels == 1], values[labels == 0]
+    return bool(ill.min() >= well.max() or well.min() >= ill.max())
+
+
+def calibration_table(
+    probability: Array, labels: Labels, patients: NDArray[np.object_], bootstrap: int, bins: int
+) -> pd.DataFrame:
+    """Brier score, its skill over the prevalence, calibration error, intercept and slope.
+
+    Columns metric, estimate, ci_low, ci_high, n_patients, n_sequences. The Brier score and the
+    skill 1 - Brier / (prevalence (1 - prevalence)) have bootstrap intervals over patients.
+    """
+    error = (probability - labels) ** 2
+
+    def skill(index: NDArray[np.int64]) -> float:
+        share = labels[index].mean()
+        return float(1 - error[index].mean() / (share * (1 - share))) if 0 < share < 1 else np.nan
+
+    everything = np.arange(len(labels))
+    scores = {"brier": lambda index: float(error[index].mean()), "brier_skill": skill}
+    rows = [
+        (name, metric(everything), *bootstrap_interval(patients, metric, bootstrap)[:2])
+        for name, metric in scores.items()
+    ]
+    rows.append(("expected_error", expected_error(probability, labels, bins), np.nan, np.nan))
+    rows += [(name, *found) for name, found in cox_calibration(probability, labels).items()]
+    table = pd.DataFrame(rows, columns=["metric", "estimate", "ci_low", "ci_high"])
+    count = len(np.unique(np.asarray(patients).astype(str)))
+    return table.assign(n_patients=count, n_sequences=len(labels))
+
+
+def choose_bins(count: int) -> int:
+    """Bins for n sequences: about ten in each, at least two bins and at most ten."""
+    return int(np.clip(count // 10, 2, 10))

@@ -1,0 +1,48 @@
+"""A variant of ours: HE-CLSTM with an LSTM in both directions, exact twin.
+
+Bidirectional recurrence after Graves and Schmidhuber (Neural Networks 18, 2005). Everything else is
+our exact network: blocks, weighted unit, voting, training. The two directions have weights of their
+own and their states are averaged, so that the weighted unit stays as it is. Encrypted it would cost
+the same depth, since the directions do not wait for each other, and twice the operations.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from heclstm_lib.config import ModelConfig
+from heclstm_lib.data.sequences import SequenceSet
+from heclstm_lib.methods.budget import MethodBudget
+from heclstm_lib.methods.ours import OurFitted, fit_ours
+from heclstm_lib.models.convlstm import LSTM, ConvLSTM, ModelOutput
+from heclstm_lib.models.polynomial import make_activations, range_records
+
+
+class BiConvLSTM(ConvLSTM):
+    """Our exact network with a second LSTM that reads the frames from the last to the first."""
+
+    def __init__(self, config: ModelConfig, channels: int, image_size: int, frames: int) -> None:
+        super().__init__(config, channels, image_size, frames, "exact")
+        features = self.weighted.project.in_features
+        _, gates, cell = make_activations("exact", config.gate_degree)
+        self.backward_lstm = LSTM(features, config.hidden, gates, cell)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        """Scores of normalised sequences x [B, T, C, H, W]."""
+        a = self.blocks(x.flatten(0, 1)).flatten(1).unflatten(0, x.shape[:2])  # [B, T, F]
+        h = self.backward_lstm(a.flip(1)).flip(1)  # [B, T, H]
+        recurrent = self.lstm if self.lstm is not None else self.sru
+        if recurrent is not None:
+            h = (h + recurrent(a)) / 2
+        score, frame_scores = self.voting(self.weighted(a, h))
+        return ModelOutput(score, frame_scores, *range_records(self, score))
+
+
+def fit(sets: dict[str, SequenceSet], budget: MethodBudget) -> OurFitted:
+    """Train as our exact twin is trained."""
+    _, frames, channels, _, size = sets["train"].frames.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(budget.seed)
+        network = BiConvLSTM(budget.model, channels, size, frames)
+    return fit_ours(network, sets, budget)

@@ -1,0 +1,118 @@
+"""Calibration against scikit-learn and against populations whose calibration is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.calibration import _SigmoidCalibration, calibration_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss
+
+from heclstm_lib.errors import DataError
+from heclstm_lib.evaluation.calibration import (
+    calibration_table,
+    choose_bins,
+    cox_calibration,
+    expected_error,
+    fit_platt,
+    platt_scaling,
+    reliability,
+)
+
+
+def make_population(count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels drawn from sigmoid(logit)."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-0.5, 1.2, count)
+    return logits, (rng.random(count) < expit(logits)).astype(np.int64)
+
+
+def test_platt_is_that_of_sklearn() -> None:
+    logits, labels = make_population(200)
+    intercept, slope = fit_platt(logits, labels)
+    theirs = _SigmoidCalibration().fit(logits, labels)  # P = 1 / (1 + exp(a x + b))
+    assert (slope, intercept) == pytest.approx((-theirs.a_, -theirs.b_), abs=1e-3)
+
+
+def test_platt_bears_separated_and_inverted_validation_patients() -> None:
+    logits, labels = np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0, 0, 1, 1])
+    intercept, slope = fit_platt(logits, labels)
+    assert np.isfinite([intercept, slope]).all() and slope > 0
+    assert fit_platt(-logits, labels) == pytest.approx((0.0, 0.0))
+
+
+def test_scaling_is_fitted_on_the_own_folds_validation_patients() -> None:
+    logits, labels = make_population()
+    rows = pd.DataFrame({"score": logits, "label": labels, "fold": np.arange(4000) % 2})
+    validation = rows.assign(score=rows.score + 3 * rows.fold)  # fold 1 has other logits
+    test = validation.copy()
+    p = platt_scaling(validation, test)
+    np.testing.assert_allclose(p, expit(logits), atol=0.06)
+    assert p.mean() == pytest.approx(labels.mean(), abs=0.01)
+    for fold in (0, 1):
+        own = (test.fold == fold).to_numpy()
+        assert (np.argsort(p[own]) == np.argsort(test.score[own].to_numpy())).all()
+    with pytest.raises(DataError, match="no validation rows for fold 1"):
+        platt_scaling(validation[validation.fold == 0], test)
+
+
+def test_reliability_is_the_curve_of_sklearn() -> None:
+    logits, labels = make_population(300)
+    p = expit(logits)
+    table = reliability(p, labels, 6)
+    observed, predicted = calibration_curve(labels, p, n_bins=6, strategy="quantile")
+    np.testing.assert_allclose(table.estimate, observed)
+    np.testing.assert_allclose(table.probability, predicted)
+    assert table.n_sequences.sum() == 300 and table.n_sequences.min() >= 49
+    assert ((table.ci_low <= table.estimate) & (table.estimate <= table.ci_high)).all()
+    assert len(reliability(np.full(9, 0.3), np.tile([0, 1, 0], 3), 4)) == 1
+
+
+def test_slope_is_the_logistic_regression_of_sklearn() -> None:
+    logits, labels = make_population(400)
+    found = cox_calibration(expit(logits), labels)
+    theirs = LogisticRegression(C=1e9, tol=1e-10, max_iter=1000).fit(logits[:, None], labels)
+    assert found["slope"][0] == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
+
+
+def test_intercept_and_slope_find_what_was_done_to_the_logits() -> None:
+    logits, labels = make_population()
+    right = cox_calibration(expit(logits), labels)
+    assert right["intercept"][1] < 0 < right["intercept"][2]
+    assert right["slope"][1] < 1 < right["slope"][2]
+    moved = cox_calibration(expit(2 * logits + 1), labels)
+    assert moved["slope"][0] == pytest.approx(right["slope"][0] / 2, rel=1e-3)
+    assert moved["intercept"][2] < 0  # probabilities too high on average
+
+
+def test_undetermined_calibration_is_nan() -> None:
+    p = np.array([0.1, 0.2, 0.8, 0.9])
+    assert np.isnan(cox_calibration(p, np.array([0, 0, 1, 1]))["slope"]).all()
+    assert np.isnan(cox_calibration(np.full(4, 0.5), np.array([0, 1, 0, 1]))["slope"]).all()
+    assert np.isnan(cox_calibration(p, np.ones(4, dtype=np.int64))["intercept"]).all()
+
+
+def test_expected_error_by_hand() -> None:
+    p = np.array([0.1, 0.1, 0.8, 0.8])
+    assert expected_error(p, np.array([0, 1, 1, 1]), 2) == pytest.approx((0.4 + 0.2) / 2)
+
+
+def test_table_holds_the_brier_score_of_sklearn_and_its_skill() -> None:
+    logits, labels = make_population(120)
+    p = expit(logits)
+    patients = np.repeat([f"p{i}" for i in range(60)], 2)
+    table = calibration_table(p, labels, patients, 100, 5).set_index("metric")
+    brier = brier_score_loss(labels, p)
+    assert table.estimate["brier"] == pytest.approx(brier)
+    share = labels.mean()
+    assert table.estimate["brier_skill"] == pytest.approx(1 - brier / (share * (1 - share)))
+    assert table.ci_low["brier"] < brier < table.ci_high["brier"]
+    assert table.n_patients.unique().tolist() == [60]
+    constant = calibration_table(np.full(120, share), labels, patients, 10, 5).set_index("metric")
+    assert constant.estimate["brier_skill"] == pytest.approx(0, abs=1e-12)
+
+
+def test_bins_follow_the_number_of_sequences() -> None:
+    assert [choose_bins(n) for n in (12, 49, 298)] == [2, 4, 10]
