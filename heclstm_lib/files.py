@@ -30,7 +30,10 @@ def replacing(target: Path, mode: int = 0o644) -> Iterator[Path]:
 
 @contextmanager
 def scratch_file() -> Iterator[tuple[IO[bytes], str]]:
-    """An empty file and a path to it; on Linux it has no name, so a killed process leaves none."""
-    nameless = Path("/proc/self/fd").is_dir()
-    with tempfile.TemporaryFile() if nameless else tempfile.NamedTemporaryFile() as file:
-        yield file, f"/proc/self/fd/{file.fileno()}" if nameless else file.name
+    """An empty file and a path to it; on Linux in memory and nameless: nothing of it stays."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("scratch"), "w+b") as file:
+            yield file, f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile() as file:
+            yield file, file.name

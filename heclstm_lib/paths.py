@@ -25,6 +25,11 @@ def cache_root() -> Path:
     return Path(cache).expanduser() / "heclstm"
 
 
+def encoded_cache() -> Path:
+    """The folder of encoded models, kept by content."""
+    return cache_root() / "encoded"
+
+
 def data_root() -> Path:
     """The cache of fetched data: $HECLSTM_DATA, else `data/` in the user's cache folder."""
     configured = os.environ.get(CACHE_VARIABLE)

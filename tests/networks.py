@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from heclstm_lib.models.folded import GATES, SRU_GATES, FoldedNetwork, GateForm
+from heclstm_lib.models.step import FoldedStep
 
 QUADRATIC = np.array([0.5, 0.25, 0.05])
 CUBIC = np.array([0.5, 0.2, 0.0, -0.01])
@@ -66,3 +67,15 @@ def make_frames(network: FoldedNetwork, count: int, seed: int = 1) -> np.ndarray
     """Normalised frames [count, T, C, H, W] for a network."""
     shape = (count, network.frames, network.conv_weight.shape[1], network.image_size)
     return np.random.default_rng(seed).normal(0, 1, (*shape, network.image_size))
+
+
+def make_step(inputs: int, hidden: int) -> FoldedStep:
+    """A random LSTM step with cubic gates and a cubic tanh."""
+    rng = np.random.default_rng(0)
+    return FoldedStep.from_coefficients(
+        rng.normal(0, 1 / np.sqrt(inputs), (4, hidden, inputs)),
+        rng.normal(0, 0.5 / np.sqrt(hidden), (4, hidden, hidden)),
+        rng.normal(0, 0.1, (4, hidden)),
+        np.array([[0.5, 0.2, 0, -0.004]] * 2 + [[0, 0.7, 0, -0.02], [0.5, 0.2, 0, -0.004]]),
+        np.array([0, 0.8, 0, -0.02]),
+    )

@@ -39,7 +39,7 @@ from heclstm_lib.he.params import STANDARD_2018
 from heclstm_lib.he.store import write_plan
 from heclstm_lib.models.cnn import FoldedCnn
 from heclstm_lib.models.step import FoldedStep
-from heclstm_lib.paths import cache_root
+from heclstm_lib.paths import cache_root, encoded_cache
 
 OPTIONS: dict[str, Any] = {
     "batch": 1,
@@ -121,7 +121,7 @@ class Ours:
             return Strands(plan, path, bundle, self.options["processes"])
         if self.options["workers"] > 1:
             return Pool(path, bundle, self.options["workers"])
-        cache = cache_root() / "encoded" if self.candidate.streamed else None
+        cache = encoded_cache() if self.candidate.streamed else None
         return InProcess(plan, bundle, cache)
 
     def facts(self) -> dict[str, Any]:

@@ -53,9 +53,8 @@ class Builder:
             )
         values = {"size": max((arg.size for arg in args), default=2)} | more
         numbers = tuple(arg.index for arg in args)
-        op = Op(len(self.ops), kind, numbers, self._layer, level, scale, **values)  # type: ignore[arg-type]
-        self.ops.append(op)
-        return op
+        self.ops.append(Op(len(self.ops), kind, numbers, self._layer, level, scale, **values))  # type: ignore[arg-type]
+        return self.ops[-1]
 
     def _constant(self, vector: Vector) -> int:
         shape, data = repr(vector.shape).encode(), np.ascontiguousarray(vector).tobytes()
@@ -119,39 +118,35 @@ class Builder:
         return self._append("negate", (value,), value.level, value.scale)
 
     def multiply_plain(self, value: Op, vector: Vector, scale: float | None = None) -> Op:
-        """Multiply by a constant [P, 1 or T]; `settle` leads to `scale` (the working one)."""
-        target = self.params.scale if scale is None else scale
+        """Multiply by a constant [P, 1 or T]; `settle` leads to `scale` (the level's own)."""
         return self._append(
-            "multiply_plain", (value,), value.level, target * self._dropped(value),
-            constant=self._constant(vector), constant_scale=self._plain_scale(value, target),
+            "multiply_plain", (value,), value.level, self._product_scale(value, scale),
+            constant=self._constant(vector), constant_scale=self._plain_scale(value, scale),
         )  # fmt: skip
 
-    def products(self, pairs: Iterable[tuple[Op, Vector]]) -> list[Op]:
+    def products(self, pairs: Iterable[tuple[Op, Vector]], scale: float | None = None) -> list[Op]:
         """Products by plaintext, without those whose vector is encoded as zero: SEAL refuses it."""
         return [
-            self.multiply_plain(value, vector)
+            self.multiply_plain(value, vector, scale)
             for value, vector in pairs
-            if not self.vanishes(vector, self._plain_scale(value, self.params.scale))
+            if not self.vanishes(vector, self._plain_scale(value, scale))
         ]
 
     def vanishes(self, vector: Vector, scale: float) -> bool:
         """Whether a constant is encoded as zero at a scale."""
-        if not np.any(vector):
-            return True
-        if scale * np.sqrt(np.mean(vector**2)) >= np.sqrt(self.layout.slots):
-            return False
-        return encodes_to_zero(self.layout.expand(vector), scale)
+        large = scale * np.sqrt(np.mean(vector**2)) >= np.sqrt(self.layout.slots)
+        return not large and encodes_to_zero(self.layout.expand(vector), scale)
 
     def weighted_sums(self, values: Sequence[Op], matrix: Vector) -> list[Op | None]:
-        """Sums of values [n] (alike in level, scale and size) by scalars [O, n], unrescaled.
+        """Sums of values [n] (alike in level, scale and size) by scalars [O, n], as multiply_plain.
 
-        None for a row whose integer weights are all zero. The scale is as after multiply_plain.
+        None for a row whose integer weights are all zero.
         """
-        value, target = values[0], self.params.scale
-        scale = self._plain_scale(value, target)
+        value, scale = values[0], self._plain_scale(values[0], None)
+        product = self._product_scale(value, None)
         return [
             self._append(
-                "weighted_sum", values, value.level, target * self._dropped(value),
+                "weighted_sum", values, value.level, product,
                 constant=self._constant(row), constant_scale=scale,
             )
             if np.abs(row).max() * scale >= 0.5
@@ -159,19 +154,25 @@ class Builder:
             for row in matrix
         ]  # fmt: skip
 
-    def _plain_scale(self, value: Op, target: float) -> float:
+    def _plain_scale(self, value: Op, target: float | None) -> float:
         """Scale of a plaintext whose product with `value` is at `target` when settled."""
-        return target * self._dropped(value) / value.scale
+        return self._product_scale(value, target) / value.scale
 
-    def _dropped(self, value: Op) -> float:
-        """The primes dropped after a product by plaintext: two where `value` is a raw square."""
-        count = 1 if value.scale < self.params.scale**1.5 else 2
-        return float(prod(self.params.primes[value.level + 1 - count : value.level + 1]))
+    def _product_scale(self, value: Op, target: float | None) -> float:
+        """Scale of a product by plaintext that is at `target` (the level's own) when settled.
+
+        The product of a raw square drops two primes, one at an open end none.
+        """
+        params, raw = self.params, int(value.scale >= self.params.scale**1.5)
+        ends = params.ends_at(value.level - raw)
+        level = 0 if ends else value.level - 1 - raw
+        wanted = target or (params.end_scale if ends else params.scale_at(level))
+        return wanted * float(prod(params.primes[level + 1 : value.level + 1]))
 
     def settle(self, value: Op) -> Op:
-        """Relinearise, then rescale as often as it takes to come near the working scale."""
+        """Relinearise, then rescale until near the working scale, or at an open end."""
         value = self.relinearise(value)
-        while value.scale > self.params.scale**1.5:
+        while value.scale > self.params.scale**1.5 and not self.params.ends_at(value.level):
             value = self.rescale(value)
         return value
 
@@ -208,13 +209,15 @@ class Builder:
 
     def lower(self, value: Op, level: int) -> Op:
         """Drop primes without changing the scale, down to `level`."""
-        if value.level == level:
-            return value
         if level > value.level:
             raise PlanError(
                 f"layer '{self._layer}': a value at level {value.level} cannot rise to {level}."
             )
-        return self._append("mod_switch", (value,), level, value.scale)
+        return (
+            self._append("mod_switch", (value,), level, value.scale)
+            if level < value.level
+            else value
+        )
 
     def refresh(self, value: Op, level: int) -> Op:
         """The same value after the client re-encrypted it, masked, at a level (`he.refresh`)."""
@@ -223,9 +226,8 @@ class Builder:
     def fold(self, value: Op, start: int, stop: int) -> Op:
         """Sum over a cyclic axis: rotate by start / 2, ..., stop slots and add each time.
 
-        Afterwards the value has period `stop`. A step whose Galois key the plan does not yet use
-        is composed of smaller ones it does use when the value is at level 0, where rotations
-        are nearly free next to another large key.
+        Afterwards the value has period `stop`. At level 0, where rotations are nearly free next to
+        a large Galois key, a step whose key is not yet used is composed of smaller ones that are.
         """
         step = start // 2
         while step >= stop:

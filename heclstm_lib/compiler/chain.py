@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heclstm_lib.compiler.scan import scan_depth
@@ -18,6 +18,13 @@ TYPICAL_SCALE_BITS = 36
 
 LARGEST_PRIME_BITS = 60
 """SEAL's limit on the bits of one prime."""
+
+OPEN_ENDS = ((60, 27), (51, 25))
+"""Open ends tried where the last product is by a plaintext: bits of the first prime, and of the
+scale at level 0. What the first leaves above that scale and END_ROOM_BITS is the plaintext's."""
+
+CIPHERTEXT_ENDS = ((60, 23),)
+"""The same where both factors are ciphertexts: the narrow one is the larger value."""
 
 
 def network_depth(network: FoldedNetwork, packed: bool = True) -> int:
@@ -80,6 +87,24 @@ def choose_chain(
     remedy = "a larger N, fewer frames, quadratic gates or a smaller scale_bits"
     params = first_fitting(chains, "the network", remedy)
     return params if special_bits else widened(params, "special_bits")
+
+
+def open_chain(
+    depth: int, poly_degree: int, ends: Sequence[tuple[int, int]] = OPEN_ENDS
+) -> CkksParameters | None:
+    """A chain with the first open end that fits: a level fewer than `depth`; None without room.
+
+    The prime of level 1 leads products of the working scale to the one wanted at level 0; the
+    special prime is no narrower than the first, whose digits would else drown values in noise.
+    """
+    budget, levels = bit_budget(poly_degree), depth - 1
+    for first, low in ends if levels > 0 else ():
+        special = min(first + 2, LARGEST_PRIME_BITS)
+        scale = min((budget - first - special + low) // (levels + 1), SCALE_BITS[-1])
+        if scale >= SCALE_BITS[0]:
+            params = CkksParameters(poly_degree, levels, scale, first, special, 2 * scale - low)
+            return widened(params, "special_bits")
+    return None
 
 
 def first_fitting(chains: Iterable[CkksParameters], who: str, remedy: str) -> CkksParameters:

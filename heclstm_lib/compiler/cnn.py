@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.compiler.convolution import Convolution
-from heclstm_lib.compiler.dense import dense_layer, square_features
+from heclstm_lib.compiler.dense import dense_layer, last_layer, square_features
 from heclstm_lib.compiler.finish import finish_plan
 from heclstm_lib.compiler.linear import Tensor, padded_rows
 from heclstm_lib.he.packing import Layout, power_of_two
@@ -37,12 +37,14 @@ def plan_cnn(
     )  # fmt: skip
     chunks: Iterable[Tensor] = convolution.chunks()
     count = convolution.ciphertexts
-    for number, (matrix, bias) in enumerate(network.dense, start=1):
+    *inner, last = network.dense
+    for number, (matrix, bias) in enumerate(inner, start=1):
         with builder.layer(f"dense.{number}"):
             features = dense_layer(builder, chunks, count, matrix, bias)
-        if number < len(network.dense):
-            with builder.layer(f"dense.{number}.activation"):
-                features = square_features(builder, features)
+        with builder.layer(f"dense.{number}.activation"):
+            features = square_features(builder, features)
         chunks, count = [features], len(features.values)
+    with builder.layer(f"dense.{len(network.dense)}"):
+        features = last_layer(builder, chunks, count, *last)
     shape = (network.conv_weight.shape[1], network.image_size, network.image_size)
     return finish_plan(builder, 1, shape, features.contents, features.values)

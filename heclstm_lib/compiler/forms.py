@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from heclstm_lib.compiler.chain import choose_chain, choose_parameters
+from heclstm_lib.compiler.chain import (
+    CIPHERTEXT_ENDS,
+    OPEN_ENDS,
+    choose_chain,
+    network_depth,
+    open_chain,
+)
 from heclstm_lib.compiler.cnn import cnn_depth, plan_cnn
 from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.compiler.refresh_plan import check_state, choose_refresh_parameters, plan_refresh
@@ -19,6 +25,8 @@ from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.models.step import FoldedStep
 
 Network = FoldedNetwork | FoldedCnn | FoldedStep
+
+Ends = tuple[tuple[int, int], ...]
 
 TAPS_TOGETHER = (1, 2, 4, 8, 16)
 """Taps of the convolution in one input ciphertext; layouts without room for them are left out."""
@@ -47,26 +55,44 @@ def forms(
     elif isinstance(network, FoldedNetwork):
         yield from _network_forms(network, poly_degree, **bits)
     elif isinstance(network, FoldedCnn):
-        params = choose_chain(cnn_depth(network), poly_degree, **bits)
-        for together in TAPS_TOGETHER:
-            compile_ = partial(plan_cnn, network, params, taps_together=together)
-            yield Form(_taps(together), params, compile_)
+        for params in _chains(cnn_depth(network), poly_degree, OPEN_ENDS, bits):
+            for together in TAPS_TOGETHER:
+                compile_ = partial(plan_cnn, network, params, taps_together=together)
+                yield Form(_name(params, _taps(together)), params, compile_)
     else:
-        params = choose_chain(STEP_DEPTH, poly_degree, **bits)
-        yield Form("one step", params, partial(plan_step, network, params))
+        for params in _chains(STEP_DEPTH, poly_degree, CIPHERTEXT_ENDS, bits):
+            yield Form(_name(params, "one step"), params, partial(plan_step, network, params))
 
 
 def _network_forms(network: FoldedNetwork, poly_degree: int, **bits: int | None) -> Iterator[Form]:
+    ends = () if network.recurrence == "sru" else OPEN_ENDS
     for name, levels, options in _gate_forms(network):
-        try:
-            params = choose_parameters(network, poly_degree, packed=levels, **bits)
-        except PlanError:
-            if not levels:
-                raise
-            continue  # one level more than this degree has
-        for together in TAPS_TOGETHER:
-            compile_ = partial(plan_network, network, params, taps_together=together, **options)
-            yield Form(f"{name}, {_taps(together)}", params, compile_)
+        depth, required = network_depth(network, levels), not levels
+        for params in _chains(depth, poly_degree, ends, bits, required):
+            for together in TAPS_TOGETHER:
+                compile_ = partial(plan_network, network, params, taps_together=together, **options)
+                yield Form(_name(params, name, _taps(together)), params, compile_)
+
+
+def _chains(
+    depth: int, poly_degree: int, ends: Ends, bits: dict[str, int | None], required: bool = True
+) -> Iterator[CkksParameters]:
+    """Chains of a depth: with an open end where it has room and `bits` fixes nothing, and closed.
+
+    When there is none and one is `required`, the PlanError of the closed one is raised.
+    """
+    opened = None if any(bits.values()) else open_chain(depth, poly_degree, ends)
+    if opened:
+        yield opened
+    try:
+        yield choose_chain(depth, poly_degree, **bits)
+    except PlanError:
+        if required and not opened:
+            raise
+
+
+def _name(params: CkksParameters, *parts: str) -> str:
+    return ", ".join([*parts, "open end"] if params.end_bits else parts)
 
 
 def _refresh_forms(network: Network, poly_degree: int, **bits: int | None) -> Iterator[Form]:

@@ -42,15 +42,22 @@ def gate_power(builder: Builder, argument: Op, inner: Vector | None) -> Op:
 def score_states(builder: Builder, states: Sequence[Tensor], weights: Vector) -> list[Op]:
     """The sum over frames t of weights[t] [H] times the state of frame t, or nothing if all are 0.
 
-    One copy of each unit counts, in the lanes of its frame.
+    One copy of each unit counts, in the lanes of its frame. At an open end the product of the last
+    state alone stays unrescaled: those before have a level, and a larger scale, to spare.
     """
-    level = states[-1].values[0].level
-    products = builder.products(
-        (builder.lower(value, level), once(builder.layout, row, content, t))
+    end = states[-1].values[0].level
+    before = end + builder.params.ends_at(end)
+    pairs = [
+        (builder.lower(value, min(value.level, before)), once(builder.layout, row, content, t))
         for t, (state, row) in enumerate(zip(states, weights, strict=True))
         for value, content in zip(state.values, state.contents, strict=True)
-    )
-    return [builder.rescale(builder.sum(products))] if products else []
+    ]
+    sums = []
+    for level in dict.fromkeys((before, end)):
+        same = [pair for pair in pairs if pair[0].level == level]
+        products = builder.products(same, builder.params.end_scale)
+        sums += [builder.settle(builder.sum(products))] if products else []
+    return sums
 
 
 def once(layout: Layout, row: Vector, content: Content, frame: int) -> Vector:

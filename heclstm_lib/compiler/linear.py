@@ -124,18 +124,18 @@ class Products:
 def window_weights(matrix: Vector, features: int, together: int = 1, diagonal: int = 0) -> Vector:
     """Weights [F] of windows over copies of a vector h of period P, for a matrix [R, P].
 
-    Windows of R rows begin R + m places apart, m = `together`; row r of window a meets
-    h[(r + m a + k) mod P] after k = `diagonal` rotations by a place, and holds its weight there.
+    Windows of R rows begin R + m places apart, m = `together`. After k = `diagonal` rotations by a
+    place, row r of window a meets h[((R + m) a + r + k) mod P], and holds its weight there. All of
+    h pass by where R is a multiple of P, or R and P are powers of two and m = 1.
 
     >>> window_weights(np.array([[1.0, 2.0]]), features=4)
     array([1., 0., 2., 0.])
     """
     rows, period = matrix.shape
     row, window = np.arange(rows), np.arange(period // together)[:, None]
+    place = (rows + together) * window + row
     values = np.zeros(features)
-    values[(rows + together) * window + row] = matrix[
-        row, (row + together * window + diagonal) % period
-    ]
+    values[place] = matrix[row, (place + diagonal) % period]
     return values
 
 

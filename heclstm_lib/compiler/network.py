@@ -104,7 +104,8 @@ class NetworkCompiler:
                     products.feed(chunk)
             if not (self.scalar and network.hidden):
                 with builder.layer("weighted_unit"):
-                    terms = [*spatial, *builder.products(self.spatial_products(chunk))]
+                    pairs, scale = self.spatial_products(chunk), builder.params.end_scale
+                    terms = [*spatial, *builder.products(pairs, scale)]
                     spatial = [builder.sum(terms)] if terms else []
         with builder.layer("weighted_unit"):
             self.spatial = [builder.settle(value) for value in spatial]
@@ -161,12 +162,13 @@ class NetworkCompiler:
 
     def frame_scores(self, rows: list[Op | None]) -> list[Op]:
         """The spatial score of frame t taken from row t and the lanes of frame t."""
+        scale = self.builder.params.end_scale
         products = [
-            self.builder.multiply_plain(value, self.layout.spread(np.ones(1), frame=t))
+            self.builder.multiply_plain(value, self.layout.spread(np.ones(1), frame=t), scale)
             for t, value in enumerate(rows)
             if value is not None
         ]
-        return [self.builder.rescale(self.builder.sum(products))] if products else []
+        return [self.builder.settle(self.builder.sum(products))] if products else []
 
     def score(self, temporal: list[Op]) -> Op:
         """Weighted unit, frame score and votes: what is left are folds over the slots."""

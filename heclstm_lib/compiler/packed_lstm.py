@@ -130,7 +130,8 @@ class PackedLstm:
         """h_t = o c_t at the state's scale, zero but for block 0 and the lanes of frame t."""
         builder, primes = self.builder, self.builder.params.primes
         last = t + 1 == self.network.frames
-        wanted = builder.params.scale if last else self.state_scale(cell.level - 1)
+        after = cell.level - 1
+        wanted = builder.params.scale_at(after) if last else self.state_scale(after)
         mask = self.mask(t) * self.network.gates[GATES.index("o")].sign
         scale = wanted * primes[cell.level] / cell.scale
         chosen = builder.rescale(builder.multiply_plain(output, mask, scale=scale))

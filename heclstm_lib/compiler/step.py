@@ -1,4 +1,4 @@
-"""Compile one LSTM step in its two layouts; h' comes out as h went in, so steps can be chained.
+"""Compile one LSTM step in its two layouts; h' comes out in the slots that h went in.
 
 Latency: h has period H on the whole feature axis, so a window that begins q places after a
 multiple of H sees h shifted by q. With tiles 4 H + 1 places apart, tile q holds the diagonals of
@@ -158,8 +158,18 @@ def _cell(
     ready = builder.lower(cell, i.level + 1)
     carried = builder.rescale(builder.multiply_plain(ready, ONES, scale=i.scale))
     new_cell = builder.reduce(builder.add(builder.multiply(f, carried), builder.multiply(i, g)))
-    output = builder.rescale(builder.multiply_plain(o, cubic * mask))
-    scaled = builder.reduce(builder.multiply(output, new_cell))
     square = builder.add_plain(builder.square(new_cell), np.full((1, 1), linear / cubic))
-    state = builder.reduce(builder.multiply(scaled, square))
+    output = builder.rescale(
+        builder.multiply_plain(o, cubic * mask, _output_scale(builder, square, new_cell))
+    )
+    scaled = builder.reduce(builder.multiply(output, new_cell))
+    state = builder.settle(builder.multiply(scaled, square))
     return state, builder.lower(new_cell, state.level)
+
+
+def _output_scale(builder: Builder, square: Op, cell: Op) -> float:
+    """The scale of c3 o that leads c3 o c' times the square to the scale of an open end."""
+    params = builder.params
+    if not params.ends_at(square.level):
+        return params.scale
+    return params.end_scale / square.scale * params.primes[cell.level] / cell.scale

@@ -42,13 +42,19 @@ class EncryptedRun:
 
 
 def evaluate_encrypted(
-    plan_path: Path, frames: Vector, work: Path, executor: Executor, in_flight: int
+    plan_path: Path,
+    frames: Vector,
+    work: Path,
+    executor: Executor,
+    in_flight: int,
+    cache: Path | None = None,
 ) -> EncryptedRun:
     """Run the whole protocol on normalised frames [n, T, C, H, W] and decrypt the scores [n].
 
     A client makes keys, writes its public bundle, encrypts batch after batch; the executor's
     servers evaluate at most `in_flight` of them at a time; the client decrypts. Finished batches
     are kept in `work`: a run that was stopped goes on with the batches it lacks, under new keys.
+    `cache` is a folder for the encoded model, which the servers share.
 
     The servers load the plan; the client only `signature.json` beside it, so no weight.
     """
@@ -65,7 +71,7 @@ def evaluate_encrypted(
             bundle_bytes = client.write_public_bundle(bundle)
             shared = {"key_s": time.perf_counter() - begin, "bundle_bytes": bundle_bytes}
             jobs = ((start, frames[start : start + size]) for start in starts)
-            exchange = _Exchange(client, plan_path, bundle, executor)
+            exchange = _Exchange(client, plan_path, bundle, executor, cache)
             for record in tqdm(
                 exchange.run(jobs, in_flight), total=len(starts), desc="encrypted batches"
             ):
@@ -78,8 +84,10 @@ def evaluate_encrypted(
 class _Exchange:
     """Keeps a bounded number of requests under way between the client and the servers."""
 
-    def __init__(self, client: Client, plan_path: Path, bundle: Path, executor: Executor) -> None:
-        self.client, self.executor = client, executor
+    def __init__(
+        self, client: Client, plan_path: Path, bundle: Path, executor: Executor, cache: Path | None
+    ) -> None:
+        self.client, self.executor, self.cache = client, executor, cache
         self.plan_path, self.bundle = plan_path, bundle
 
     def run(self, jobs: Iterator[tuple[int, Vector]], in_flight: int) -> Iterator[dict[str, Any]]:
@@ -89,7 +97,7 @@ class _Exchange:
                 yield from self._finished(pending)
             record = self._encrypt(start, frames)
             future = self.executor.submit(
-                evaluate_request, self.plan_path, self.bundle, *self._files(start)
+                evaluate_request, self.plan_path, self.bundle, *self._files(start), self.cache
             )
             pending[future] = record
         while pending:

@@ -19,15 +19,16 @@ _servers: dict[tuple[str, str], Server] = {}
 
 
 def evaluate_request(
-    plan_path: Path, bundle_path: Path, request: Path, response: Path
+    plan_path: Path, bundle_path: Path, request: Path, response: Path, cache: Path | None = None
 ) -> dict[str, Any]:
     """Task of a worker: evaluate one request file; returns seconds, bytes and operation rows.
 
-    `load_s` is what the worker spent on keys and encoding the model (about 0 after its first task).
-    Seconds are without the wait for the client's refreshes, if the plan has any.
+    `cache` is a folder for the encoded model, as in Server. `load_s` is what the worker spent on
+    keys and encoding the model (about 0 after its first task). Seconds are without the wait for the
+    client's refreshes, if the plan has any.
     """
     begin = time.perf_counter()
-    server = _server(plan_path, bundle_path)
+    server = _server(plan_path, bundle_path, cache)
     load_s = time.perf_counter() - begin
     timer, ask = OpTimer(server.plan), Correspondent()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -46,7 +47,7 @@ def evaluate_request(
     }
 
 
-def _server(plan_path: Path, bundle_path: Path) -> Server:
+def _server(plan_path: Path, bundle_path: Path, cache: Path | None) -> Server:
     """The worker's server; another plan or bundle replaces it, since its keys fill gigabytes."""
     key = (str(plan_path), str(bundle_path))
     if key not in _servers:
@@ -55,5 +56,5 @@ def _server(plan_path: Path, bundle_path: Path) -> Server:
             raise HeclstmError(
                 f"{bundle_path}: the public bundle is gone; register the client again."
             )
-        _servers[key] = Server(load_plan(plan_path), bundle_path)
+        _servers[key] = Server(load_plan(plan_path), bundle_path, cache)
     return _servers[key]

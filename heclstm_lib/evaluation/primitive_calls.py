@@ -13,10 +13,9 @@ from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import KINDS, Op
 from heclstm_lib.he.seal import SealBackend, from_bytes, load_context
 
-DROP_A_PRIME = ("multiply_plain", "weighted_sum", "multiply", "square", "rescale")
 MEASURED: dict[str, int | None] = {
     **{
-        kind: int(kind in (*DROP_A_PRIME, "mod_switch"))
+        kind: int(kind in ("rescale", "mod_switch"))
         for kind in KINDS
         if kind not in ("input", "refresh")
     },
@@ -65,7 +64,10 @@ class PrimitiveCalls:
         value = self.value(level)
         calls = self._moves(value, level) | self._sums(value, level)
         if level > 0:
-            calls |= self._plain_products(value, level) | self._products(value, level)
+            calls |= self._drops(value, level)
+        else:  # a product of two values at the working scale would outgrow the first prime
+            value = self.backend.rescale(self.value(1), self._rescaled(self.params.scale, 0))
+        calls |= self._products(value, level)
         if level == self.params.levels:
             calls["load"] = self._load
         units = {"weighted_sum": SUM_ARGUMENTS * SUM_ROWS}
@@ -108,23 +110,29 @@ class PrimitiveCalls:
             triple, self._op("relinearise", level, scale=triple.scale)
         )
 
-    def _plain_products(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
+    def _rescaled(self, scale: float, level: int) -> Op:
+        """What a rescaling of a scale down to a level makes."""
+        return self._op("rescale", level, scale=scale / self.params.primes[level + 1])
+
+    def _drops(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
         backend, square = self.backend, self.params.scale**2
-        product = self._op("multiply_plain", level, scale=square)
-        down = self._op("mod_switch", level - 1)
+        product = backend.multiply_plain(
+            value, self.vector, self._op("multiply_plain", level, scale=square)
+        )
+        down, rescaled = self._op("mod_switch", level - 1), self._rescaled(square, level - 1)
         return {
-            "multiply_plain": lambda: backend.multiply_plain(value, self.vector, product),
-            "weighted_sum": self.weighted_sums(value, level, SUM_ROWS, SUM_ARGUMENTS),
             "mod_switch": lambda: backend.mod_switch(value, down),
+            "rescale": lambda: backend.rescale(product, rescaled),
         }
 
     def weighted_sums(self, value: Any, level: int, rows: int, arguments: int) -> Callable[[], Any]:
         """A call of `rows` weighted sums of as many arguments at once, of values like `value`."""
-        add = self._op("add", level)
+        add = self._op("add", level, scale=value.scale)
         copies = [self.backend.add(value, value, add) for _ in range(min(arguments, SUM_VALUES))]
         values = [copies[place % len(copies)] for place in range(arguments)]
         weights = np.random.default_rng(0).normal(size=(rows, arguments))
-        sums = [self._op("weighted_sum", level, scale=self.params.scale**2) for _ in weights]
+        scale = value.scale * self.params.scale
+        sums = [self._op("weighted_sum", level, scale=scale) for _ in weights]
         return lambda: self.backend.weighted_sums(values, weights, sums)
 
     def value(self, level: int) -> Any:
@@ -132,16 +140,14 @@ class PrimitiveCalls:
         return self.backend.mod_switch(self.fresh, self._op("mod_switch", level))
 
     def _products(self, value: Any, level: int) -> dict[str, Callable[[], Any]]:
-        backend, square = self.backend, self.params.scale**2
+        backend, square = self.backend, value.scale**2
         squared, multiplied = (
             self._op(kind, level, scale=square, size=3) for kind in ("square", "multiply")
         )
-        down = self._op("rescale", level - 1, scale=square / self.params.primes[level])
-        product = backend.multiply_plain(
-            value, self.vector, self._op("multiply_plain", level, scale=square)
-        )
+        product = self._op("multiply_plain", level, scale=value.scale * self.params.scale)
         return {
+            "multiply_plain": lambda: backend.multiply_plain(value, self.vector, product),
+            "weighted_sum": self.weighted_sums(value, level, SUM_ROWS, SUM_ARGUMENTS),
             "multiply": lambda: backend.multiply(value, value, multiplied),
             "square": lambda: backend.square(value, squared),
-            "rescale": lambda: backend.rescale(product, down),
         }

@@ -19,7 +19,7 @@ from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.seal import TENSEAL_VERSION
 from heclstm_lib.provenance import cpu_model
 
-FORMAT = 3
+FORMAT = 4
 """Of a cached table; files of another one are measured anew."""
 
 LEAST_RUNS, ENOUGH_S = 3, 0.1

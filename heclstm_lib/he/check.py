@@ -87,7 +87,7 @@ def verify_plan(plan: Plan, key_budget_bytes: float = 16e9) -> None:
                 f"{where} needs {-op.level} more level(s) than the chain of {plan.params.levels} "
                 "has. Use fewer frames, quadratic gates or a larger N."
             )
-        capacity = plan.params.first_bits + op.level * plan.params.scale_bits
+        capacity = sum(plan.params.coeff_bits[: op.level + 1])
         if np.log2(op.scale) >= capacity:
             raise PlanError(
                 f"{where}: scale 2^{np.log2(op.scale):.1f} exceeds the {capacity} bits of the "

@@ -22,12 +22,19 @@ ERROR_STD = 3.2
 """Standard deviation of SEAL's error polynomial, in coefficients (SEAL, globals.h)."""
 
 
+END_ROOM_BITS = 6
+"""Bits of the first prime above an open end's scale: results may reach 2^5."""
+
+
 @dataclass(frozen=True)
 class CkksParameters:
     """Ring degree and modulus chain [first, scale x levels, special], sizes in bits.
 
     `levels` counts the rescalings a fresh ciphertext allows; a ciphertext at level L holds
     L + 1 primes. A scale of `scale_bits` means that values are multiplied by 2**scale_bits.
+
+    With `end_bits`, the size of level 1's prime in place of scale_bits, the end is open: the last
+    product takes place at level 0 and stays unrescaled, at `end_scale`, which saves a level.
     """
 
     poly_degree: int
@@ -35,6 +42,7 @@ class CkksParameters:
     scale_bits: int
     first_bits: int
     special_bits: int
+    end_bits: int = 0
 
     @property
     def slots(self) -> int:
@@ -47,9 +55,25 @@ class CkksParameters:
         return 2.0**self.scale_bits
 
     @property
+    def end_scale(self) -> float:
+        """The results' scale: with an open end all that the first prime has room for."""
+        return 2.0 ** (self.first_bits - END_ROOM_BITS) if self.end_bits else self.scale
+
+    def scale_at(self, level: int) -> float:
+        """The working scale of values at a level: an open end's prime sets that of level 0."""
+        return 2.0 ** (2 * self.scale_bits - self.end_bits) if self.ends_at(level) else self.scale
+
+    def ends_at(self, level: int) -> bool:
+        """Whether a product at this level is an open end's last one."""
+        return level == 0 and self.end_bits > 0
+
+    @property
     def coeff_bits(self) -> tuple[int, ...]:
         """Bit sizes of the primes, in SEAL's order (special prime last)."""
-        return (self.first_bits, *([self.scale_bits] * self.levels), self.special_bits)
+        middle = [self.scale_bits] * self.levels
+        if self.end_bits:
+            middle[0] = self.end_bits
+        return (self.first_bits, *middle, self.special_bits)
 
     @property
     def total_bits(self) -> int:

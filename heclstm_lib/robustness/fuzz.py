@@ -102,7 +102,7 @@ def make_corpus(folder: Path, seed: int) -> None:
 
 def _verdicts(inputs: list[tuple[str, int]], seed: int, folder: Path) -> Iterator[tuple[str, str]]:
     """Verdict and reason for each input, from a child; its end is the last if it ended early."""
-    context = multiprocessing.get_context(START)
+    context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_read_inputs, args=(inputs, seed, folder, theirs))
     child.start()

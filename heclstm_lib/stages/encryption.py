@@ -10,6 +10,7 @@ from heclstm_lib.evaluation.fanout import make_executor
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.paths import encoded_cache
 from heclstm_lib.stages.conversion import float64_scores, normalised
 from heclstm_lib.stages.training import prediction_table
 from heclstm_lib.stages.workspace import Workspace
@@ -29,7 +30,7 @@ def evaluate_fold_encrypted(space: Workspace, fold: int) -> tuple[pd.DataFrame, 
     with make_executor(workers) as executor:
         run = evaluate_encrypted(
             folder / "plan.npz", normalised(trained, test), folder / "encrypted", executor,
-            in_flight=workers + 1,
+            in_flight=workers + 1, cache=encoded_cache(),
         )  # fmt: skip
     table["encrypted"] = run.scores
     return table, run, load_plan(folder / "plan.npz")

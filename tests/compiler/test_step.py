@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from networks import make_step
 
 from heclstm_lib.compiler.chain import choose_chain
 from heclstm_lib.compiler.step import STEP_DEPTH, plan_step
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.simulate import evaluate_simulated
-from heclstm_lib.models.step import FoldedStep
-
-
-def make_step(inputs: int, hidden: int) -> FoldedStep:
-    rng = np.random.default_rng(0)
-    return FoldedStep.from_coefficients(
-        rng.normal(0, 1 / np.sqrt(inputs), (4, hidden, inputs)),
-        rng.normal(0, 0.5 / np.sqrt(hidden), (4, hidden, hidden)),
-        rng.normal(0, 0.1, (4, hidden)),
-        np.array([[0.5, 0.2, 0, -0.004]] * 2 + [[0, 0.7, 0, -0.02], [0.5, 0.2, 0, -0.004]]),
-        np.array([0, 0.8, 0, -0.02]),
-    )
 
 
 @pytest.mark.parametrize(("inputs", "hidden"), [(4, 4), (3, 8), (8, 5)])

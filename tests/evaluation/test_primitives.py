@@ -24,7 +24,8 @@ def test_every_primitive_is_measured_at_every_level_it_exists(table: pd.DataFram
     assert set(levels.index) == set(primitives.MEASURED)
     assert set(KINDS) - {"input", "refresh"} <= set(primitives.MEASURED)
     assert levels["rotate"] == levels["encode"] == {0, 1, 2}
-    assert levels["rescale"] == levels["weighted_sum"] == {1, 2}
+    assert levels["rescale"] == levels["mod_switch"] == {1, 2}
+    assert levels["weighted_sum"] == levels["square"] == {0, 1, 2}
     assert levels["load"] == {2}
     assert (table.seconds > 0).all() and not table.duplicated(["kind", "level"]).any()
 

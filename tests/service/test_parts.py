@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 from pathlib import Path
 
 import numpy as np
-import pyarrow
 import pytest
 from services import Hospital
 
 from heclstm_lib import serve_cli
 from heclstm_lib.cli import main
-from heclstm_lib.errors import ServiceError, WireError
-from heclstm_lib.he.seal_bytes import check_seal_bytes
-from heclstm_lib.he.wire import iter_chunks, locate_chunks
+from heclstm_lib.errors import ServiceError
+from heclstm_lib.he.wire import locate_chunks
 from heclstm_lib.service.__main__ import main as service_main
 from heclstm_lib.service.client import ServiceClient
 from heclstm_lib.service.options import ServiceOptions
@@ -86,26 +83,6 @@ def test_sizes_hold_what_is_made(hospital: Hospital, tmp_path: Path) -> None:
         assert sizes.least < path.stat().st_size < sizes.most < 4 * sizes.least
         for (_, length), size in zip(locate_chunks(path), chunks, strict=True):
             assert size.least < length < compressed(size.most)
-
-
-def test_what_seal_bytes_claim(hospital: Hospital) -> None:
-    data = next(iter_chunks(hospital.bundle))
-    most = key_sizes(hospital.plan)[0].most
-    check_seal_bytes(data, most, "key 0")
-    for wrong, message in (
-        (b"", "key 0: 0 bytes, a SEAL object has at least 16"),
-        (b"PK" + data[2:], "no SEAL object: magic is .*, expected 41310"),
-        (data[:-1], f"size is {len(data)}, expected {len(data) - 1}"),
-        (data[:5] + b"\0" + data[6:], "compression is 0, expected 2"),
-        (data[:20] + b"\xff" * 40 + data[60:], "its zstd stream is damaged"),
-    ):
-        with pytest.raises(WireError, match=message):
-            check_seal_bytes(wrong, most, "key 0")
-    packed = bytes(pyarrow.Codec("zstd").compress(bytes(most + 1), asbytes=True))
-    bomb = struct.pack("<HBBBBHQ", 0xA15E, 16, 4, 1, 2, 0, 16 + len(packed)) + packed
-    assert len(bomb) < 1000
-    with pytest.raises(WireError, match=f"key 0: inflates to more than the {most} bytes"):
-        check_seal_bytes(bomb, most, "key 0")
 
 
 def test_the_store_remembers(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_variants_are_trained_and_planned(space: Workspace, training: Training) 
         assert not np.allclose(rows.score, tested.score)
     without, cubic = plans.to_dict("records")
     assert (without["variant"], without["fits"]) == ("no_lstm", "yes")
-    assert without["levels"] == 3 and without["poly_degree"] == 16384
+    assert without["levels"] == 2 and without["poly_degree"] == 16384
     # degree 3 costs a level in each of two steps
     assert (cubic["variant"], cubic["fits"], cubic["levels"]) == ("cubic_gates", "yes", 11 + 2)
 
