@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PAUSE_S = 0.1
+PAUSE_S = 0.05
 
 
 def claim_path(target: Path) -> Path:
@@ -23,15 +23,20 @@ def claim_path(target: Path) -> Path:
 
 
 @contextmanager
-def claim(target: Path) -> Iterator[bool]:
-    """Hold the claim on a file during the block; yields False if another process holds it."""
-    path = claim_path(target)
-    handle = _lock(path)
-    if handle is None:
-        yield False
-        return
+def claim(target: Path, patience_s: float = 0.0) -> Iterator[bool]:
+    """Hold the claim on a file during the block; yields False if another process holds it.
+
+    `patience_s` is how long to wait for that one.
+    """
+    path, end = claim_path(target), time.monotonic() + patience_s
+    while (handle := _lock(path)) is None:
+        if time.monotonic() >= end:
+            yield False
+            return
+        time.sleep(PAUSE_S)
     try:
         with suppress(OSError):  # only for people who look; a full disk does not matter
+            os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield True
     finally:
@@ -39,21 +44,10 @@ def claim(target: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-@contextmanager
-def waiting_claim(target: Path) -> Iterator[None]:
-    """Hold the claim on a file during the block, after whoever holds it now."""
-    while True:
-        with claim(target) as held:
-            if held:
-                yield
-                return
-        time.sleep(PAUSE_S)
-
-
 def _lock(path: Path) -> int | None:
     """A handle of the locked file; None while another one has it."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(handle, path):

@@ -8,10 +8,11 @@ the plan and the public bundle they are made with.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from heclstm_lib.batch.claims import waiting_claim
+from heclstm_lib.batch.claims import claim
 from heclstm_lib.errors import BatchError, HeclstmError, PlanError
 from heclstm_lib.files import replacing
 from heclstm_lib.he.plan import Plan
@@ -87,7 +88,7 @@ def settle_folder(responses: Path, plan_digest: str, bundle_checksum: str) -> No
     path = responses / IDENTITY
     try:
         responses.mkdir(parents=True, exist_ok=True)
-        with waiting_claim(path):
+        with claim(path, math.inf):
             if not path.exists():
                 with replacing(path) as part:
                     part.write_text(json.dumps(wanted), encoding="utf-8")

@@ -25,6 +25,9 @@ PAUSE_S = 0.2
 PATIENCE_S = 3600.0
 """A worker that takes longer for a request, keys and model included, is ended."""
 
+FALL_S = 2.0
+"""A process that ended is noticed a moment before its locks fall."""
+
 OnResult = Callable[[Result], None]
 
 
@@ -185,7 +188,7 @@ def _outcome(job: Job, future: Future[Result]) -> Result:
     if not isinstance(error, BrokenExecutor):
         return Result(job.name, "failed", reason(error))
     began = claim_path(job.response).exists()
-    with claim(job.response) as held:
+    with claim(job.response, FALL_S) as held:
         if held:
             remove_leftovers(job.response)
     during = "evaluating it" if began else "loading keys and model"

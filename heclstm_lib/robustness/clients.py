@@ -60,7 +60,7 @@ ATTACKS: dict[str, tuple[Callable[[Target, Random], Answer], Judge]] = {
     "wrong parameters": (attacks.wrong_parameters, _refused(_JOB_FAILED)),
     "another plan": (attacks.another_plan, _refused((422, "plan is"))),
     "strange header": (attacks.strange_header, _refused((422, "not_acceptable"))),
-    "decompression bomb": (attacks.bomb, _refused((200, "failed input 0: inflates to more"))),
+    "decompression bomb": (attacks.bomb, _refused((200, "failed Ciphertext: inflates to more"))),
     "damaged ciphertext": (attacks.damaged_ciphertext, _refused(_JOB_FAILED, (200, "done"))),
     "secret bundle": (attacks.secret_bundle, _refused((422, "secret_refused"))),
     "replay": (attacks.replay, _refused((200, "done"))),

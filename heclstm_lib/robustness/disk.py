@@ -126,9 +126,9 @@ def _full_disk(_case: SmallCase, folder: Path, rng: np.random.Generator) -> Iter
 
 @contextmanager
 def _full_scratch(_case: SmallCase, folder: Path, rng: np.random.Generator) -> Iterator[_Trial]:
-    """The disk for temporary files is full; that of the responses is not."""
+    """The disk for temporary files is full, which does not matter: none is written there."""
     with tiny_disk(folder / "disk", int(rng.integers(12 << 10, 300 << 10))) as disk:
-        yield _Trial(folder / "responses", 3, NO_SPACE, scratch=disk)
+        yield _Trial(folder / "responses", 0, ("0 failed",), scratch=disk, lost=0)
 
 
 @contextmanager

@@ -25,8 +25,7 @@ SHARES = {"wire messages": 0.6, "manifests": 0.3, "signatures": 0.1}
 """Readers that are fuzzed, and how the inputs are shared out among them."""
 
 INPUT_S, MOST_BYTES, FINDINGS = 20, 65536, 5
-_DONE = re.compile(r"^Done (\d+) runs", re.MULTILINE)
-_AT = re.compile(r"^#(\d+)\t", re.MULTILINE)
+_READ = re.compile(r"^(?:Done (\d+) runs|stat::number_of_executed_units:\s*(\d+))", re.MULTILINE)
 
 
 def run(count: int, seed: int, workdir: Path) -> Outcome:
@@ -76,15 +75,18 @@ def _fuzz(name: str, runs: int, seed: int, workdir: Path) -> tuple[int, str, str
         capture_output=True, text=True, errors="replace",
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    said = done.stdout + done.stderr
-    counts = [int(one) for one in (_DONE.findall(said) or _AT.findall(said)[-1:])]
-    read = counts[-1] if counts else 0
-    if done.returncode == 0:
+    return read_log(done.stdout + done.stderr, done.returncode)
+
+
+def read_log(said: str, code: int) -> tuple[int, str, str]:
+    """Inputs read, verdict and reason, from what libFuzzer said and its exit code."""
+    read = max((int(one or other) for one, other in _READ.findall(said)), default=0)
+    if code == 0:
         return read, "", ""
     hung = "ERROR: libFuzzer: timeout" in said
     verdict = "hung" if hung else "wrong" if "WrongAcceptance" in said else "crashed"
     lines = [line for line in said.splitlines() if "Error" in line or "WrongAcceptance" in line]
-    return max(read, 1), verdict, " | ".join(lines[:3])[:300] or f"exit code {done.returncode}"
+    return max(read, 1), verdict, " | ".join(lines[:3])[:300] or f"exit code {code}"
 
 
 def main() -> None:

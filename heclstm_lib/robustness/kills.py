@@ -3,7 +3,7 @@
 A round starts a batch in a new folder, kills it up to a few times, each time at another point, and
 lets it end. A kill hits all of its processes, the parent alone (the workers must end by themselves)
 or one worker (the batch must go on by itself). Points are drawn evenly over the duration of a
-batch; one kill in four waits for a response that is being written.
+batch, or of its evaluations; one kill in four waits for a response that is being written.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from heclstm_lib.robustness.small_case import SmallCase, make_small_case
 REQUESTS = 8
 KILLS_A_ROUND = 4
 WORKERS = (1, 2)
-VICTIMS = ("all", "parent", "worker")
-AIMED = 0.25
-"""Share of kills that wait for a response being written."""
+VICTIMS, SHARES = ("all", "parent", "worker"), (0.5, 0.3, 0.2)
+STARTING = 0.4
+"""Share of a batch's duration that also one with little left to do takes."""
+
+AIMS, AIM_SHARES = ("start", "first claim", "writing"), (0.35, 0.4, 0.25)
+"""From when on the delay runs; "writing": no delay after a response was seen being written."""
 
 
 def run(count: int, seed: int, workdir: Path) -> Outcome:
@@ -99,7 +102,7 @@ class _Campaign:
 
     def _kill(self, folder: ResponseFolder) -> bool:
         """Start the batch and kill it; True when it came to its end nevertheless."""
-        workers, victim = int(self.rng.choice(WORKERS)), str(self.rng.choice(VICTIMS))
+        workers, victim = int(self.rng.choice(WORKERS)), str(self.rng.choice(VICTIMS, p=SHARES))
         folder.look()
         process = self._start(folder.path, workers)
         if not self._await_point(process, folder, self.duration_s[workers]):
@@ -108,24 +111,30 @@ class _Campaign:
         point = folder.point()
         fine, victim = _strike(process, victim)
         self.hung += not fine
+        if victim == "worker":
+            self._end(process)
+        elif process.finish()[0] == 0:  # it had ended just before
+            return True
+        else:
+            self.parts += folder.has_part()
         self.kills += 1
         self.points[point] += 1
         self.victims[victim] += 1
-        if victim == "worker":
-            self._end(process)
-        else:
-            process.finish()
-            self.parts += folder.has_part()
         self.wrong += folder.check()
         return victim == "worker"
 
     def _await_point(self, process: BatchProcess, folder: ResponseFolder, seconds: float) -> bool:
-        """Wait for a random point, or for a response being written; False when it ended before."""
-        aimed = self.rng.random() < AIMED
-        begin = time.perf_counter()
-        end = begin + self.rng.uniform(0, seconds)
-        while process.running() and time.perf_counter() < begin + PATIENCE_S:
-            if folder.is_writing() if aimed else time.perf_counter() >= end:
+        """Wait for a random point; False when the batch ended before."""
+        aim, share = str(self.rng.choice(AIMS, p=AIM_SHARES)), self.rng.uniform()
+        evaluations_s = (1 - STARTING) * folder.share_left() * seconds
+        starting_s = STARTING * seconds if aim == "start" else 0.0
+        begun, until = aim == "start", time.perf_counter() + PATIENCE_S
+        point = time.perf_counter() + share * (starting_s + evaluations_s)
+        while process.running() and time.perf_counter() < until:
+            if not begun and (folder.is_writing() if aim == "writing" else folder.has_claims()):
+                begun, point = True, time.perf_counter()
+                point += share * evaluations_s if aim == "first claim" else 0.0
+            if begun and time.perf_counter() >= point:
                 return True
             time.sleep(1e-3)
         return False

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-RESPONSES, CLAIM, PART = "[!.]*.response", "-claim", ".response."
+RESPONSES, RESPONSE_CLAIM, PART = "[!.]*.response", ".response-claim", ".response."
 
 
 def digests(responses: Path) -> dict[str, str]:
@@ -48,12 +48,20 @@ class ResponseFolder:
         self._finished = _times(self.path, RESPONSES)
         self._hidden = hidden_files(self.path)
 
+    def share_left(self) -> float:
+        """The share of responses that lacked at the last look."""
+        return 1 - len(self._finished) / len(self._expected)
+
     def _new_hidden(self) -> set[str]:
         return {name for name, _ in hidden_files(self.path).items() - self._hidden.items()}
 
     def is_writing(self) -> bool:
         """Whether a response is being written by the batch that runs."""
         return any(PART in name for name in self._new_hidden())
+
+    def has_claims(self) -> bool:
+        """Whether a response is claimed by the batch that runs."""
+        return any(name.endswith(RESPONSE_CLAIM) for name in self._new_hidden())
 
     def has_part(self) -> bool:
         """Whether a batch that was killed left a part of a response."""
@@ -64,7 +72,7 @@ class ResponseFolder:
         hidden = self._new_hidden()
         if any(PART in name for name in hidden):
             return "writing a response"
-        if any(name.endswith(CLAIM) for name in hidden):
+        if any(name.endswith(RESPONSE_CLAIM) for name in hidden):
             return "evaluating"
         done = len(_times(self.path, RESPONSES))
         if done == len(self._finished) < len(self._expected):

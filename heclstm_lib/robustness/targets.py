@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -128,13 +128,11 @@ def signature_target(corpus: Corpus) -> Target:
     def read(data: bytes) -> bool:
         path.write_bytes(data)
         signature = load_signature(path)
-        text = canonical_json(asdict(signature))
-        same = text == canonical_json(asdict(known))
+        same = signature == known
         raw = json.loads(data)
         checksum = raw.pop(CHECKSUM, None)
         right = checksum in (None, signature_checksum(raw))
         demand(same or right, "a changed signature with a wrong checksum")
-        demand(signature.params.primes, "parameters without primes")
         return same
 
     return Target("signatures", valid, mutate, read)

@@ -50,7 +50,7 @@ class ServiceOptions:
     slowest_kb_s: float = 64.0
     stall_s: float = 3600.0
     spare_mb: int = 512
-    flood_bits: int | None = None
+    flood_bits: int | None = 0
 
     def check(self) -> None:
         """Raise ServiceError for a number out of range."""

@@ -107,7 +107,7 @@ def test_a_signature_that_was_altered_is_noticed(path: Path) -> None:
     [
         (("params", "levels"), True, "levels"),
         (("params", "scale_bits"), 1 << 40, "scale_bits"),
-        (("params", "poly_degree"), "8192", "no plan's signature"),
+        (("params", "poly_degree"), "8192", "poly_degree"),
         (("inputs", "frames"), 0.5, "inputs.frames"),
         (("inputs", "shape"), [], "inputs.shape"),
         (("inputs", "patterns"), [], "inputs.patterns"),

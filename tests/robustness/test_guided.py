@@ -38,6 +38,27 @@ def test_messages_get_their_checksum_and_refusals_are_well() -> None:
     assert guided.stripped("plans", b"abc") == b"abc"
 
 
+UNITS = "stat::number_of_executed_units: 706\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "found"),
+    [
+        (f"#1500\tDONE   cov: 158\n{UNITS}Done 1500 runs in 4 second(s)\n", 0, (1500, "", "")),
+        (
+            f"Traceback\nacceptance.WrongAcceptance: ids\n{UNITS}",
+            77,
+            (706, "wrong", "acceptance.WrongAcceptance: ids"),
+        ),
+        (f"KeyError: 'x'\n{UNITS}", 77, (706, "crashed", "KeyError: 'x'")),
+        ("== ERROR: libFuzzer: timeout after 2 seconds\n", 70, (1, "hung", "exit code 70")),
+        ("", -11, (1, "crashed", "exit code -11")),
+    ],
+)
+def test_what_libfuzzer_says(said: str, code: int, found: tuple[int, str, str]) -> None:
+    assert guided.read_log(said, code) == found
+
+
 @pytest.mark.slow
 def test_a_short_run(tmp_path: Path) -> None:
     pytest.importorskip("atheris")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +112,6 @@ def test_a_reader_that_ends_or_stops_is_counted(
             number = len(count.read_bytes()) if count.exists() else 0
             count.write_bytes(bytes(number + 1))
             if number == 3:
-                import os
-
                 os._exit(1)
             while number == 6:
                 pass
@@ -122,7 +122,8 @@ def test_a_reader_that_ends_or_stops_is_counted(
     monkeypatch.setattr(fuzz, "make_targets", make)
     monkeypatch.setattr(fuzz, "make_corpus", lambda folder, _seed: folder.mkdir())
     monkeypatch.setattr(fuzz, "SHARES", {"fake": 1.0, "wire messages": 0.0})
-    monkeypatch.setattr(fuzz, "START", "fork")
+    forking = multiprocessing.get_context("fork")  # so that the child has the fakes, too
+    monkeypatch.setattr(fuzz.multiprocessing, "get_context", lambda _method: forking)
     monkeypatch.setattr(fuzz, "PATIENCE_S", 0.5)
     outcome = fuzz.run(10, 0, tmp_path)
     assert (outcome.tried, outcome.detected, outcome.crashed, outcome.hung) == (10, 8, 1, 1)

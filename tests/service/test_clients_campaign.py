@@ -9,9 +9,8 @@ import pytest
 from heclstm_lib.robustness.clients import AT_ONCE, ATTACKS, run
 
 
-@pytest.mark.parametrize(
-    ("rounds", "at_once"), [(1, 6), pytest.param(5, AT_ONCE, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("rounds", "at_once"), [(1, 6), (5, AT_ONCE)])
 def test_attacks(tmp_path: Path, rounds: int, at_once: int) -> None:
     count = rounds * len(ATTACKS)
     outcome = run(count, 1, tmp_path, at_once)

@@ -17,6 +17,7 @@ import pytest
 from services import Hospital
 
 from heclstm_lib.errors import PlanError, ServiceError, WireError
+from heclstm_lib.he.store import load_signature, write_signature
 from heclstm_lib.service import __main__ as service_main
 from heclstm_lib.service import dispatcher as dispatching
 from heclstm_lib.service.__main__ import serve
@@ -209,9 +210,8 @@ def test_a_stuck_worker_is_ended(tmp_path: Path) -> None:
 def test_a_signature_of_another_plan(hospital: Hospital, tmp_path: Path) -> None:
     add_token(tmp_path / "tokens", "st-mary")
     shutil.copy(hospital.folder / "plan.npz", tmp_path)
-    text = (hospital.folder / "signature.json").read_text()
-    other = text.replace(hospital.plan.digest, "f" * 64)
-    (tmp_path / "signature.json").write_text(other)
+    other = replace(load_signature(hospital.folder / "signature.json"), digest="f" * 64)
+    write_signature(other, tmp_path / "signature.json")
     options = ServiceOptions(
         plan=tmp_path / "plan.npz", tokens=tmp_path / "tokens", state=tmp_path / "state"
     )

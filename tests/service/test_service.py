@@ -196,8 +196,8 @@ def with_impossible_residue(data: bytes) -> bytes:
     """A SEAL object in which one residue is larger than any prime."""
     source = pyarrow.BufferReader(data[16:])
     content = bytearray(pyarrow.input_stream(source, compression="zstd").read())
-    middle = len(content) // 2
-    content[middle : middle + 16] = b"\xff" * 16
+    place = 3 * len(content) // 8  # among the residues; a seed between two keys may be any bytes
+    content[place : place + 16] = b"\xff" * 16
     packed = bytes(pyarrow.Codec("zstd").compress(bytes(content), asbytes=True))
     return data[:8] + struct.pack("<Q", 16 + len(packed)) + packed
 
