@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import multiprocessing
 import os
 import resource
@@ -76,6 +77,7 @@ def ended_after(seconds: float) -> Iterator[None]:
 
 def _limit_threads(most: int) -> None:
     """At most so many threads for BLAS and OpenMP in this process; fewer stay fewer."""
+    importlib.import_module("numpy")  # only libraries that are loaded can be limited
     for library in threadpool_info():
         if library["num_threads"] > most:
             threadpool_limits(most, user_api=library["user_api"])
