@@ -14,9 +14,13 @@ from heclstm_lib.bench_cli import add_bench_parser
 from heclstm_lib.calibrate_cli import add_calibrate_parser
 from heclstm_lib.config import list_profiles
 from heclstm_lib.data_cli import add_data_parser
-from heclstm_lib.errors import HeclstmError, ReportError
+from heclstm_lib.dispatch import run_command
+from heclstm_lib.errors import ReportError
+from heclstm_lib.party_cli import add_party_parsers
 from heclstm_lib.plan_cli import add_plan_parser
 from heclstm_lib.record import FILE
+from heclstm_lib.robustness_cli import add_robustness_parser
+from heclstm_lib.serve_cli import add_serve_parser
 from heclstm_lib.study import render_study, run_study
 
 EXAMPLES = """examples:
@@ -27,6 +31,7 @@ EXAMPLES = """examples:
   heclstm report reports/default                      render executed notebooks again
   heclstm data list
   heclstm plan --profile smoke --json
+  heclstm keygen --signature signature.json           then encrypt, evaluate, decrypt
   heclstm calibrate --poly-degree 16384
   heclstm bench --list
 """
@@ -47,8 +52,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_report(commands)
     add_data_parser(commands)
     add_plan_parser(commands)
+    add_party_parsers(commands)
     add_calibrate_parser(commands)
     add_bench_parser(commands)
+    add_serve_parser(commands)
+    add_robustness_parser(commands)
     return parser
 
 
@@ -104,27 +112,8 @@ def run_report_command(args: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 2 for an error on purpose, 130 for Ctrl-C.
-
-    A reader that closes the pipe early (`| head`) ends it quietly with 141, as SIGPIPE would.
-    """
-    args = make_parser().parse_args(arguments)
-    try:
-        code = int(args.run(args) or 0)
-        sys.stdout.flush()  # a closed pipe is to show here, not at the interpreter's exit
-        return code
-    except HeclstmError as error:
-        if args.debug:
-            raise
-        print(f"heclstm {args.command}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        again = f"; heclstm {args.command} --resume goes on from here" if "resume" in args else ""
-        print(f"\nstopped{again}.", file=sys.stderr)
-        return 130
+    """Entry point; returns the exit code, see `dispatch.run_command`."""
+    return run_command(make_parser().parse_args(arguments), "heclstm")
 
 
 if __name__ == "__main__":

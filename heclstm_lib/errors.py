@@ -51,8 +51,38 @@ class WireError(HeclstmError):
     """Bytes that crossed between client and server cannot be accepted."""
 
 
+class SecretError(HeclstmError):
+    """A secret bundle is not safe to use: readable by others, locked, damaged, or at a server."""
+
+
+class InputRangeWarning(UserWarning):
+    """Frames to encrypt leave the range of values that the model was calibrated on."""
+
+
+class ImplausibleWarning(UserWarning):
+    """Decrypted outputs are so large that they are most likely noise of another key."""
+
+
 class StrandError(HeclstmError):
     """Workers that share one evaluation cannot go on: one failed, is missing or too slow."""
+
+
+class BatchError(HeclstmError):
+    """A folder of requests cannot be evaluated: nothing there, or it belongs to another batch."""
+
+
+class ServiceError(HeclstmError):
+    """The HTTP service refuses a request, cannot start, or cannot be reached.
+
+    `status` is the HTTP status (0: none came), `code` one word for programs, `retry_s` the seconds
+    after which another try may do (None: it will not).
+    """
+
+    def __init__(
+        self, message: str, status: int = 0, code: str = "failed", retry_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.retry_s = status, code, retry_s
 
 
 class ReportError(HeclstmError):

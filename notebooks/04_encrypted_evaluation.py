@@ -25,6 +25,7 @@ out = "../reports/default"
 data = ""
 
 # %%
+import numpy as np
 import pandas as pd
 
 from heclstm_lib.evaluation.agreement import agreement, check_agreement
@@ -40,6 +41,7 @@ from heclstm_lib.paths import cache_root
 from heclstm_lib.stages.encryption import evaluate_fold_encrypted
 from heclstm_lib.stages.notebook import open_stage
 from heclstm_lib.stages.quantised import quantised_scores
+from heclstm_lib.stages.two_folders import walk_fold
 
 stage = open_stage("04_encrypted_evaluation", profile, dataset, out, data)
 space = stage.space
@@ -162,6 +164,37 @@ stage.write_table("bytes", sizes)
 
 # %%
 plot_bytes(sizes)
+
+# %% [markdown]
+# ## Hospital and server apart: two folders, two processes
+# The same once more with the commands that hospital and server use, `heclstm keygen`, `encrypt`,
+# `evaluate` and `decrypt`: each is a process in its own party's folder, and between the folders
+# only the files of this table are copied. The hospital needs the plan's signature and its frames
+# in [0, 1]. A plan with refreshes needs a client that answers meanwhile, so it is left out.
+
+# %%
+first = stage.study.folds[0]
+mine = scores[scores.fold == first].head(plan.layout.sequences)
+walk = None if plan.refreshes else walk_fold(space, first, len(mine))
+if walk:
+    stage.write_table("crossed", walk.crossed)
+walk.crossed if walk else "left out: this plan has refreshes"
+
+# %% [markdown]
+# Every file on either side at the end, with its bytes there. What did not cross stayed with its
+# owner: the frames, the secret key and the scores with the hospital, the model with the server.
+
+# %%
+walk.files if walk else "left out"
+
+# %%
+if walk:
+    apart = np.abs(walk.scores - mine.score.to_numpy())
+    print(f"{len(mine)} scores came back; the largest error is {apart.max():.1e}.")
+
+# %% [markdown]
+# **What you should see:** `secret.bundle`, `frames.npy` and `scores.csv` on the hospital's side
+# only, and `plan.npz`, which holds the weights, on the server's only.
 
 # %% [markdown]
 # ## How the frames vote

@@ -136,8 +136,8 @@ def load_manifest(name: str, folder: Path | None = None) -> Manifest:
         known = ", ".join(list_manifests(folder)) or "none"
         raise ManifestError(f"no manifest for data set '{name}' in {folder}; there are: {known}.")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"cannot read manifest {path}: {error}.") from error
     return parse_manifest(raw, path.name)
 
@@ -162,6 +162,10 @@ def parse_manifest(raw: dict[str, Any], where: str) -> Manifest:
     manifest = Manifest(**values)
     _check_consistent(manifest, where)
     return manifest
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def canonical_json(raw: Any) -> str:
@@ -200,6 +204,14 @@ def _check_consistent(manifest: Manifest, where: str) -> None:
     torn = sorted(case for case, seen in labels.items() if len(seen) > 1)
     if torn:
         raise ManifestError(f"{where}: case(s) with two labels: {', '.join(torn[:5])}.")
-    escaping = [r.path for r in manifest.resources if ".." in r.path.split("/")]
+    escaping = [r.path for r in manifest.resources if not _stays_below(r.path)]
+    escaping += [name for name in manifest.folders if "/" in name or not _stays_below(name)]
     if escaping:
-        raise ManifestError(f"{where}: path leaves the data folder: {escaping[0]}.")
+        raise ManifestError(f"{where}: path leaves the data folder: {escaping[0]!r}.")
+
+
+def _stays_below(path: str) -> bool:
+    """Whether a path names a place below a folder on every system, in printable characters."""
+    parts = path.split("/")
+    plain = path.isprintable() and not any(mark in path for mark in "\\:")
+    return plain and not any(part in ("", ".", "..") for part in parts)

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_info, threadpool_limits
-
+from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.errors import HeclstmError
 from heclstm_lib.evaluation.correspondence import Correspondent
 from heclstm_lib.evaluation.cost import OpTimer
 from heclstm_lib.he.server import Server
 from heclstm_lib.he.store import load_plan
-from heclstm_lib.provenance import thread_counts
+
+__all__ = ["evaluate_request", "make_executor"]
 
 _servers: dict[tuple[str, str], Server] = {}
-
-
-def make_executor(workers: int) -> Executor:
-    """Local worker processes, started afresh (spawn): SEAL holds the interpreter's lock.
-
-    The cores are shared out: matrix products take no more threads than a worker's part.
-    """
-    cores = int(thread_counts()["available"] or 1)
-    return ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_limit_threads,
-        initargs=(max(1, cores // workers),),
-    )
-
-
-def _limit_threads(most: int) -> None:
-    """At most so many threads for BLAS and OpenMP in this process; fewer stay fewer."""
-    for library in threadpool_info():
-        if library["num_threads"] > most:
-            threadpool_limits(most, user_api=library["user_api"])
 
 
 def evaluate_request(

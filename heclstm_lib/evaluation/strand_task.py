@@ -17,6 +17,7 @@ from heclstm_lib.errors import HeclstmError
 from heclstm_lib.evaluation.cost import OpTimer
 from heclstm_lib.he.exchange import Exchange, StrandStopped
 from heclstm_lib.he.schedule import Strand
+from heclstm_lib.he.server import response_header
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.he.strand import StrandServer
 
@@ -102,13 +103,12 @@ def _server(task: StrandTask, number: int) -> StrandServer:
 def _evaluate(server: StrandServer, request: Path, exchange: Exchange) -> dict[str, Any]:
     timer = OpTimer(server.plan)
     begin, cpu = time.perf_counter(), time.process_time()
-    count, results = server.evaluate(request, exchange, timer.record)
+    ids, results = server.evaluate(request, exchange, timer.record)
     return {
         "begin": begin,
         "server_s": time.perf_counter() - begin,
         "cpu_s": time.process_time() - cpu,
-        "plan": server.whole.digest,
-        "sequences": count,
+        "header": response_header(server.whole, ids, request),
         "results": results,
         "operations": timer.rows(),
     }

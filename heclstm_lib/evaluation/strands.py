@@ -16,7 +16,6 @@ from heclstm_lib.evaluation.strand_task import StrandTask, run_strand
 from heclstm_lib.he.exchange import Exchange, StrandStopped, exchange_folder
 from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.schedule import Schedule, schedule
-from heclstm_lib.he.server import response_header
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.he.wire import write_message
 
@@ -64,8 +63,7 @@ def evaluate_on_strands(
         )  # fmt: skip
         done = sorted(_run_all(task, executor), key=lambda part: part["strand"])
     results = {place: data for part in done for place, data in part["results"].items()}
-    header = response_header(done[0]["plan"], done[0]["sequences"], len(results))
-    size = write_message(response, header, (results[place] for place in sorted(results)))
+    size = write_message(response, done[0]["header"], (results[place] for place in sorted(results)))
     return {
         "load_s": max(part["load_s"] for part in done),
         "server_s": time.perf_counter() - max(part["begin"] for part in done),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from heclstm_lib.errors import DepthBudgetExceeded, PlanError
 from heclstm_lib.he.masking import check_masks
 from heclstm_lib.he.params import check_security
 from heclstm_lib.he.plan import Op, Plan, Signature
+from heclstm_lib.he.signature import InputRange
 
 
 def check_signature(signature: Signature | Plan) -> None:
@@ -33,6 +35,29 @@ def check_signature(signature: Signature | Plan) -> None:
                     f"expected a divisor of {layout.features} places with indices from -1 up to "
                     f"below {limit}. Plan again."
                 )
+
+
+def check_channels(signature: Signature) -> None:
+    """Raise PlanError unless range and normalisation, if known, are finite pairs by channel.
+
+    The lowest value must not exceed the highest, deviations must be above 0.
+    """
+    channels = signature.inputs.shape[0]
+    _check_pairs("input_range", signature.input_range, channels, lambda low, high: low <= high)
+    _check_pairs("normalisation", signature.normalisation, channels, lambda _mean, std: std > 0)
+
+
+def _check_pairs(
+    name: str, rows: InputRange | None, channels: int, fit: Callable[[float, float], bool]
+) -> None:
+    if rows is None:
+        return
+    finite = all(math.isfinite(one) and math.isfinite(other) for one, other in rows)
+    if len(rows) != channels or not finite or not all(fit(one, other) for one, other in rows):
+        raise PlanError(
+            f"{name}: {str(rows)[:200]}, expected a finite pair for each of {channels} channel(s). "
+            "Run the conversion notebook (03) again."
+        )
 
 
 def check_plan(plan: Plan, key_budget_bytes: float = 16e9) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from heclstm_lib.errors import SecretError
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters, check_security
 from heclstm_lib.he.seal import api, load_context, rotation_element, to_bytes
@@ -16,11 +21,17 @@ from heclstm_lib.he.transform import lift
 class SecretKeys:
     """A CKKS secret key with what only its holder can do: encrypt symmetrically, decrypt."""
 
-    def __init__(self, params: CkksParameters) -> None:
+    def __init__(self, params: CkksParameters, stored: bytes | None = None) -> None:
+        """Make a new secret key, or take the one that `secret_bytes` gave.
+
+        Raises SecurityError for parameters below 128-bit security, SecretError for bytes that are
+        no secret key of these parameters.
+        """
         check_security(params)
         self.params = params
         self._context = load_context(params)
-        self._generator = api.KeyGenerator(self._context.seal)
+        given = () if stored is None else (_load_secret(stored, self._context.seal),)
+        self._generator = api.KeyGenerator(self._context.seal, *given)
         secret = self._generator.secret_key()
         self._decryptor = api.Decryptor(self._context.seal, secret)
         self._public = api.PublicKey()
@@ -32,6 +43,12 @@ class SecretKeys:
         return (
             f"SecretKeys(N={self.params.poly_degree}, levels={self.params.levels}, secret hidden)"
         )
+
+    def secret_bytes(self) -> bytes:
+        """The secret key itself, serialised, for `he.secret_bundle` and nothing else."""
+        with _memory_file() as path:
+            self._generator.secret_key().save(str(path))
+            return path.read_bytes()
 
     def evaluation_keys(self, rotations: tuple[int, ...]) -> Iterator[bytes]:
         """Yield the public key, the relinearisation key, then one Galois key per rotation.
@@ -60,3 +77,31 @@ class SecretKeys:
         plain = api.Plaintext()
         self._decryptor.decrypt(ciphertext, plain)
         return np.asarray(self._context.encoder.decode_double(plain))
+
+
+def _load_secret(stored: bytes, context: Any) -> Any:
+    secret = api.SecretKey()
+    with _memory_file() as path:
+        path.write_bytes(stored)
+        try:
+            secret.load(context, str(path))
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise SecretError(
+                f"{len(stored)} bytes are no secret key for the plan's parameters: {error}. Use "
+                "the secret bundle made with this plan's signature."
+            ) from error
+    return secret
+
+
+@contextmanager
+def _memory_file() -> Iterator[Path]:
+    """A file that never reaches a disk (Linux), or that only its owner may read."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("heclstm")
+        try:
+            yield Path(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / "object"

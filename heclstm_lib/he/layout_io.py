@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def encode_inputs(signature: Signature | Plan, frames: Vector) -> Iterator[Vecto
     value that the input's pattern names at p: the client lays pixels out in whatever order saves
     the server rotations. Raises DataError for any other shape or non-finite values.
     """
-    _check_frames(signature, frames)
+    check_frames(signature, frames)
     spec, layout = signature.inputs, signature.layout
     values = frames.reshape(*frames.shape[:2], -1).transpose(2, 1, 0)  # [V, T, n]
     for row in spec.patterns:
@@ -29,7 +29,7 @@ def encode_inputs(signature: Signature | Plan, frames: Vector) -> Iterator[Vecto
         yield np.tile(grid.reshape(-1), layout.features // len(pattern))
 
 
-def decode_outputs(signature: Signature | Plan, results: Sequence[Vector], count: int) -> Vector:
+def decode_outputs(signature: Signature | Plan, results: Iterable[Vector], count: int) -> Vector:
     """Outputs [count, K] from the decrypted slots [S] of each result: means over all copies.
 
     The mean is taken because the noise of key switching is far larger in the first few slots than
@@ -52,7 +52,8 @@ def decode_scores(signature: Signature | Plan, results: Sequence[Vector], count:
     return decode_outputs(signature, results, count)[:, 0]
 
 
-def _check_frames(signature: Signature | Plan, frames: Vector) -> None:
+def check_frames(signature: Signature | Plan, frames: Vector) -> None:
+    """Raise DataError unless frames are [n, T, *shape] as a plan's batch holds, and finite."""
     spec = signature.inputs
     wanted = (spec.frames, *spec.shape)
     shape = tuple(frames.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -82,6 +84,12 @@ class CkksParameters:
     def primes(self) -> tuple[int, ...]:
         """The primes SEAL would choose; rescaling at a level drops `primes[level]`."""
         return seal_primes(self.poly_degree, self.coeff_bits)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over degree, sizes and primes: what two parties compare."""
+        text = json.dumps([self.poly_degree, self.coeff_bits, self.scale_bits, self.primes])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def ciphertext_bytes(self, level: int, components: int = 2) -> int:
         """Bytes of an expanded ciphertext at `level`, 8 bytes a coefficient and prime."""

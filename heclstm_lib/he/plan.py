@@ -13,6 +13,9 @@ import numpy as np
 
 from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.params import CkksParameters, security_report
+from heclstm_lib.he.signature import InputSpec, OutputSpec, Refresh, Signature
+
+__all__ = ["KINDS", "InputSpec", "Op", "OutputSpec", "Plan", "Refresh", "Signature"]
 
 KINDS = (
     "input",
@@ -50,61 +53,6 @@ class Op:
     step: int = 0
     constant: int | None = None
     constant_scale: float = 0.0
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """How the client lays values [n, T, *shape] out over ciphertexts, in the order of first use.
-
-    patterns [I][P]: for each ciphertext and each place of the feature axis (period P, a divisor
-    of F) the flat index into one frame's values of `shape`, -1 for an empty place.
-    """
-
-    frames: int
-    shape: tuple[int, ...]
-    patterns: tuple[tuple[int, ...], ...]
-
-    @property
-    def count(self) -> int:
-        """Ciphertexts per batch."""
-        return len(self.patterns)
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """Which output, 0..K-1, each place [P] of each result ciphertext holds (-1: none).
-
-    The lanes of all frames hold copies.
-    """
-
-    places: tuple[tuple[int, ...], ...]
-
-    @property
-    def count(self) -> int:
-        """K, the outputs of a sequence."""
-        return 1 + max(max(places) for places in self.places)
-
-
-@dataclass(frozen=True)
-class Refresh:
-    """A ciphertext that the client re-encrypts: its level when sent, its new level, its scale."""
-
-    sent_level: int
-    level: int
-    scale: float
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What the client needs of a plan: no operation, no weight of the model."""
-
-    params: CkksParameters
-    layout: Layout
-    inputs: InputSpec
-    outputs: OutputSpec
-    rotations: tuple[int, ...]
-    refreshes: tuple[Refresh, ...]
-    digest: str
 
 
 @dataclass(frozen=True)

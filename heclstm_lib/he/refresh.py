@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from heclstm_lib.errors import WireError
+from heclstm_lib.he.header import message_header, shared_terms
 from heclstm_lib.he.masking import mask_bits
 from heclstm_lib.he.memory import coefficients
-from heclstm_lib.he.plan import Op, Plan, Refresh
+from heclstm_lib.he.plan import Op, Plan, Refresh, Signature
 from heclstm_lib.he.residues import WideIntegers, add_mod, subtract_mod
-from heclstm_lib.he.seal import TENSEAL_VERSION, Context, api, from_bytes, to_bytes
+from heclstm_lib.he.seal import Context, api, from_bytes, to_bytes
 from heclstm_lib.he.transform import to_ntt
 from heclstm_lib.he.wire import iter_chunks, read_header, write_message
 
@@ -70,17 +71,26 @@ class Masker:
         self._evaluator = api.Evaluator(context.seal)
         self._encryptor = api.Encryptor(context.seal, public_key)
 
-    def hide(self, ciphertext: Any, bits: int) -> tuple[Any, Mask]:
-        """A masked copy, and its mask.
+    def zero(self, level: int, scale: float) -> Any:
+        """A fresh encryption of zero under the public key."""
+        zero = api.Ciphertext()
+        self._encryptor.encrypt_zero(self._context.level_ids[level], zero)
+        zero.scale = scale
+        return zero
 
-        An encryption of zero under the public key is added first: without it the second half of
-        the ciphertext, which the mask does not touch, would show what the model did to it.
+    def rerandomised(self, ciphertext: Any) -> Any:
+        """The same message in a ciphertext whose second half says nothing of where it was made.
+
+        Without it that half, which no mask touches, would show what the model did to it.
         """
-        zero, hidden = api.Ciphertext(), api.Ciphertext()
-        self._encryptor.encrypt_zero(ciphertext.parms_id(), zero)
-        zero.scale = ciphertext.scale
-        self._evaluator.add(ciphertext, zero, hidden)
-        mask = Mask(self._context, bits)
+        fresh = api.Ciphertext()
+        zero = self.zero(ciphertext.coeff_modulus_size() - 1, ciphertext.scale)
+        self._evaluator.add(ciphertext, zero, fresh)
+        return fresh
+
+    def hide(self, ciphertext: Any, bits: int) -> tuple[Any, Mask]:
+        """A masked and rerandomised copy, and its mask."""
+        hidden, mask = self.rerandomised(ciphertext), Mask(self._context, bits)
         mask.add(hidden)
         return hidden, mask
 
@@ -92,7 +102,7 @@ class Refresher:
         self, plan: Plan, context: Context, public_key: Any, response: Path, ask: Ask, on_op: OnOp
     ) -> None:
         """Messages lie beside `response`; `on_op` sees the kinds "mask" and "wait" in between."""
-        self._digest, self._context = plan.digest, context
+        self._plan, self._context = plan, context
         self._masker = Masker(context, public_key)
         self._response, self._ask, self._on_op = response, ask, on_op
         self._number = 0
@@ -104,27 +114,22 @@ class Refresher:
         hidden, mask = self._masker.hide(value, bits)
         name = f"{self._response.name}{MESSAGE_SUFFIX}{self._number}"
         message = self._response.with_name(name)
-        header = refresh_header("refresh", self._digest, self._number)
+        header = refresh_header("refresh", self._plan, self._number)
         write_message(message, header, [to_bytes(hidden)])
         self._on_op(replace(op, kind="mask"), hidden)
         reply = self._ask(message)
         self._on_op(replace(op, kind="wait"), None)
-        read_header(reply, "refreshed", self._digest, chunks=1)
+        wanted = shared_terms(self._plan) | {"number": self._number}
+        read_header(reply, "refreshed", self._plan.digest, 1, wanted)
         result = load_at(next(iter_chunks(reply)), op.level, op.scale, self._context)
         mask.remove(result)
         self._number += 1
         return result
 
 
-def refresh_header(kind: str, plan_digest: str, number: int) -> dict[str, Any]:
+def refresh_header(kind: str, plan: Plan | Signature, number: int) -> dict[str, Any]:
     """Header of a state on its way to the client ("refresh") or back ("refreshed")."""
-    return {
-        "kind": kind,
-        "plan": plan_digest,
-        "tenseal": TENSEAL_VERSION,
-        "number": number,
-        "chunks": 1,
-    }
+    return message_header(plan, kind, 1, number=number)
 
 
 def load_at(data: bytes, level: int, scale: float, context: Context) -> Any:

@@ -7,13 +7,11 @@ SecretKey, Encryptor, Decryptor); only `he.keys` uses them, which the server nev
 
 from __future__ import annotations
 
-import os
+import errno
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,16 +19,21 @@ import tenseal
 from tenseal import sealapi as api
 
 from heclstm_lib.errors import PlanError, WireError
+from heclstm_lib.files import scratch_file
 from heclstm_lib.he.encoded import EncodedPlaintexts, Key
 from heclstm_lib.he.memory import coefficients, make_ciphertext
 from heclstm_lib.he.modular import integer_weights, weighted_sums
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.seal_layout import plain_object
 
 TENSEAL_VERSION: str = tenseal.__version__
 Refreshes = Callable[[Any, Op], Any]
 """What returns a ciphertext re-encrypted at the level of an operation."""
+
+SEAL_SIZE = slice(8, 16)
+"""Where in a serialised SEAL object its whole length stands."""
 
 SCALE_TOLERANCE = 1e-9
 """Relative difference up to which SEAL's running scale and the plan's are the same number."""
@@ -79,42 +82,41 @@ def rotation_element(step: int, poly_degree: int) -> int:
     return pow(3, step % (poly_degree // 2), 2 * poly_degree)
 
 
-@contextmanager
-def _scratch_file() -> Iterator[Path]:
-    """A file of this process alone, in memory where the system has such files; gone afterwards."""
-    if not hasattr(os, "memfd_create"):
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder) / "object"
-        return
-    handle = os.memfd_create("sealapi")
-    try:
-        yield Path(f"/proc/self/fd/{handle}")
-    finally:
-        os.close(handle)
-
-
 def to_bytes(thing: Any) -> bytes:
-    """Serialise a SEAL object (sealapi saves only to files)."""
-    with _scratch_file() as path:
-        thing.save(str(path))
-        return path.read_bytes()
+    """Serialise a SEAL object (sealapi saves only to files); OSError when the disk is full."""
+    with scratch_file() as (file, path):
+        try:
+            thing.save(path)
+        except RuntimeError as error:
+            raise OSError(errno.EIO, f"{tempfile.gettempdir()} takes no more ({error})") from error
+        data = file.read()
+    stated = int.from_bytes(data[SEAL_SIZE], "little")
+    if len(data) != stated:  # the last bytes are written when nobody looks for errors any more
+        raise OSError(errno.EIO, f"{tempfile.gettempdir()} took {len(data)} of {stated} bytes")
+    return data
 
 
 def from_bytes(kind: str, data: bytes, context: Context) -> Any:
-    """Load a "Ciphertext", "PublicKey", "RelinKeys" or "GaloisKeys" and let SEAL validate it.
+    """Load an untrusted "Ciphertext", "PublicKey", "RelinKeys" or "GaloisKeys" (one key).
 
-    Raises WireError for bytes that SEAL cannot load under these parameters.
+    Its structure is checked first (`he.seal_layout`), then SEAL validates ids and residues. Raises
+    WireError for bytes that are no such object under these parameters, and for a ciphertext that
+    anyone can read.
     """
+    plain = plain_object(kind, data, context.params)
     thing = getattr(api, kind)()
-    with _scratch_file() as path:
-        path.write_bytes(data)
+    with scratch_file() as (file, path):
+        file.write(plain)
+        file.flush()
         try:
-            thing.load(context.seal, str(path))
-        except (RuntimeError, ValueError, IndexError) as error:
+            thing.load(context.seal, path)
+        except (RuntimeError, ValueError, IndexError, OverflowError) as error:
             raise WireError(
                 f"{len(data)} bytes are no {kind} for N={context.params.poly_degree} with "
                 f"{context.params.levels} levels: {error}. Both sides must use the same plan."
             ) from error
+    if kind == "Ciphertext" and thing.is_transparent():
+        raise WireError("Ciphertext: it is no encryption, anyone can read it. Encrypt anew.")
     return thing
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from heclstm_lib.errors import WireError
 from heclstm_lib.he.backend import execute
 from heclstm_lib.he.encoded import EncodedPlaintexts
+from heclstm_lib.he.flooding import Flooder
+from heclstm_lib.he.header import message_header, read_ids, shared_terms
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.refresh import Ask, OnOp, Refresher
 from heclstm_lib.he.seal import (
-    TENSEAL_VERSION,
     Context,
     SealBackend,
     from_bytes,
@@ -22,18 +23,35 @@ from heclstm_lib.he.seal import (
     rotation_element,
     to_bytes,
 )
-from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message
+from heclstm_lib.he.wire import (
+    iter_chunks,
+    message_checksum,
+    read_count,
+    read_header,
+    write_message,
+)
 
 
 class Server:
     """Evaluates a plan for one registered public bundle; loads keys and encodes the model once."""
 
-    def __init__(self, plan: Plan, bundle: Path, cache: Path | None = None) -> None:
-        """Load the keys; `cache` is a folder for the encoded model (default: only in memory)."""
+    def __init__(
+        self,
+        plan: Plan,
+        bundle: Path,
+        cache: Path | None = None,
+        flood_bits: int | None = None,
+    ) -> None:
+        """Load the keys; `cache` is a folder for the encoded model (default: only in memory).
+
+        `flood_bits` hides the model in the results (`he.flooding`): 0 adds a fresh encryption of
+        zero, more also noise of so many bits; None leaves results as they are, the same bytes for
+        the same request. Raises WireError for another plan's bundle, PlanError for too many bits.
+        """
         self.plan = plan
         self._context = load_context(plan.params)
         steps = plan.rotations
-        read_header(bundle, "public", plan.digest, chunks=2 + len(steps))
+        read_header(bundle, "public", plan.digest, 2 + len(steps), shared_terms(plan))
         chunks = iter_chunks(bundle)
         self.public_key = from_bytes("PublicKey", next(chunks), self._context)
         relin = from_bytes("RelinKeys", next(chunks), self._context)
@@ -41,6 +59,9 @@ class Server:
             step: load_galois_key(chunk, step, self._context)
             for step, chunk in zip(steps, chunks, strict=True)
         }
+        self._flood: Flooder | None = None
+        if flood_bits is not None:
+            self._flood = Flooder(plan, self._context, self.public_key, flood_bits)
         encoded = EncodedPlaintexts(self._context, cache)
         self._backend = SealBackend(self._context, relin, galois, encoded)
         self._backend.encode_plan(plan)
@@ -58,8 +79,7 @@ class Server:
         request of another plan, a wrong number of ciphertexts, or ciphertexts not at the top
         level and working scale, PlanError for a refresh without `ask`.
         """
-        header = read_header(request, "request", self.plan.digest, self.plan.inputs.count)
-        count = read_count(header, request, self.plan.layout.sequences)
+        ids = read_request_ids(request, self.plan)
         chunks = iter_chunks(request)
         backend = self._backend
         if ask is not None:
@@ -73,7 +93,9 @@ class Server:
             lambda number: load_fresh(next(chunks), number, self._context),
             on_op,
         )
-        answer = response_header(self.plan.digest, count, len(results))
+        if self._flood is not None:
+            results = [self._flood(result) for result in results]
+        answer = response_header(self.plan, ids, request)
         return write_message(response, answer, map(to_bytes, results))
 
 
@@ -102,12 +124,14 @@ def load_fresh(data: bytes, number: int, context: Context) -> Any:
     return ciphertext
 
 
-def response_header(plan_digest: str, sequences: int, chunks: int) -> dict[str, Any]:
-    """Header of a response that holds `chunks` results of a number of sequences."""
-    return {
-        "kind": "response",
-        "plan": plan_digest,
-        "tenseal": TENSEAL_VERSION,
-        "sequences": sequences,
-        "chunks": chunks,
-    }
+def read_request_ids(request: Path, plan: Plan) -> list[str]:
+    """The ids of a request's sequences, in order; WireError unless it is one for this plan."""
+    count = plan.inputs.count
+    header = read_header(request, "request", plan.digest, count, shared_terms(plan))
+    return read_ids(header, request.name, read_count(header, request, plan.layout.sequences))
+
+
+def response_header(plan: Plan, ids: list[str], request: Path) -> dict[str, Any]:
+    """Header of the response to a request with the sequences called `ids`."""
+    more = {"sequences": len(ids), "ids": ids, "request": message_checksum(request)}
+    return message_header(plan, "response", len(plan.results), **more)

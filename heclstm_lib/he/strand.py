@@ -9,13 +9,14 @@ from typing import Any
 from heclstm_lib.he.backend import execute
 from heclstm_lib.he.encoded import EncodedPlaintexts
 from heclstm_lib.he.exchange import Exchange
+from heclstm_lib.he.header import shared_terms
 from heclstm_lib.he.memory import coefficients, make_ciphertext
 from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.refresh import OnOp
 from heclstm_lib.he.schedule import Strand
 from heclstm_lib.he.seal import SealBackend, api, from_bytes, load_context, to_bytes
-from heclstm_lib.he.server import load_fresh, load_galois_key
-from heclstm_lib.he.wire import locate_chunks, read_chunk, read_count, read_header
+from heclstm_lib.he.server import load_fresh, load_galois_key, read_request_ids
+from heclstm_lib.he.wire import locate_chunks, read_chunk, read_header
 
 
 class StrandServer:
@@ -29,7 +30,7 @@ class StrandServer:
         self.plan = strand.plan(plan)
         self._context = load_context(plan.params)
         steps = plan.rotations
-        read_header(bundle, "public", plan.digest, chunks=2 + len(steps))
+        read_header(bundle, "public", plan.digest, 2 + len(steps), shared_terms(plan))
         _, relin, *galois = locate_chunks(bundle)
         kinds = {op.kind for op in strand.ops}
         keys = {
@@ -49,15 +50,14 @@ class StrandServer:
 
     def evaluate(
         self, request: Path, exchange: Exchange, on_op: OnOp
-    ) -> tuple[int, dict[int, bytes]]:
-        """Number of sequences, and the strand's results as bytes by their place in the response.
+    ) -> tuple[list[str], dict[int, bytes]]:
+        """Ids of the sequences, and the strand's results as bytes by their place in the response.
 
         `on_op` sees each operation as it ends, and the kinds "wait", "receive" and "send" for
         the values that move. Raises WireError for a request that does not fit, StrandError when
         other strands fail or do not send in time.
         """
-        header = read_header(request, "request", self.whole.digest, self.whole.inputs.count)
-        count = read_count(header, request, self.whole.layout.sequences)
+        ids = read_request_ids(request, self.whole)
         chunks = locate_chunks(request)
         strand = self.strand
         inputs = [op for op in strand.ops if op.kind == "input"]
@@ -80,7 +80,7 @@ class StrandServer:
                 on_op(replace(op, kind="send", args=()), result)
 
         results = execute(self.plan, self._backend, load_input, finish)
-        return count, {
+        return ids, {
             place: to_bytes(made) for place, made in zip(strand.results, results, strict=True)
         }
 

@@ -1,7 +1,7 @@
 """Messages between client and server: magic, JSON header, chunks of bytes, sha256. One file each.
 
-layout: b"HECLSTM1" | u32 header length | header JSON | per chunk (u64 length | bytes) | 32 bytes
-sha256 over everything before. Integers are little-endian.
+layout: b"HECLSTM2" | u32 header length | header JSON | per chunk (u64 length | bytes) | 32 bytes
+sha256 over everything before. Integers are little-endian. `docs/wire.md` is the whole description.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from heclstm_lib.errors import WireError
+from heclstm_lib.errors import SecretError, WireError
 from heclstm_lib.files import replacing
+from heclstm_lib.he.header import FORMAT, check_header
 
-MAGIC = b"HECLSTM1"
-HEADER_LIMIT = 1 << 20
+MAGIC = b"HECLSTM2"
+MAGIC_STEM = b"HECLSTM"
+SECRET_MAGIC = b"HECLSEC1"
+"""How a secret bundle begins (`he.secret_bundle`)."""
+
+HEADER_LIMIT = 1 << 23
+"""Bytes of a header, at most: room for an id of 200 characters for each of 32768 sequences."""
+
 DIGEST_BYTES = 32
 
 
@@ -45,6 +52,8 @@ def _write_body(file: BinaryIO, header: dict[str, Any], chunks: Iterable[bytes])
         file.write(data)
 
     text = json.dumps(header, sort_keys=True).encode()
+    if len(text) > HEADER_LIMIT:
+        raise WireError(f"a header of {len(text)} bytes, at most {HEADER_LIMIT} allowed.")
     emit(MAGIC + struct.pack("<I", len(text)) + text)
     for chunk in chunks:
         emit(struct.pack("<Q", len(chunk)))
@@ -54,27 +63,45 @@ def _write_body(file: BinaryIO, header: dict[str, Any], chunks: Iterable[bytes])
     return count
 
 
-def read_header(path: Path, kind: str, plan_digest: str, chunks: int) -> dict[str, Any]:
-    """Verify checksum, kind, plan and number of chunks of a message; return its header.
+def read_header(
+    path: Path, kind: str, plan_digest: str, chunks: int, terms: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Verify a message's checksum, format, library versions, kind, plan, number of chunks.
 
-    WireError says what differs. The checksum finds damage; it does not tell who wrote the file.
+    `terms` are further fields both parties must hold alike (`he.header.shared_terms`). Returns the
+    header; WireError names all that differs, SecretError refuses a secret bundle. The checksum
+    finds damage; it does not tell who wrote the file.
     """
     _verify_checksum(path)
     with path.open("rb") as file:
         header = _parse_header(file, path)
-    for key, wanted in (("kind", kind), ("plan", plan_digest), ("chunks", chunks)):
-        if header.get(key) != wanted:
-            raise WireError(
-                f"{path.name}: {key} is {header.get(key)!r}, expected {wanted!r}. "
-                "Client and server must hold the same plan and exchange the right file."
-            )
+    expected = {"kind": kind, "plan": plan_digest, "chunks": chunks}
+    check_header(header, expected | (terms or {}), path.name)
     return header
+
+
+def refuse_secret(path: Path) -> None:
+    """Raise SecretError if a file is a secret bundle: it must not be where a server is."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(SECRET_MAGIC))
+    except OSError as error:
+        raise WireError(f"{path.name}: cannot be read ({error.strerror}).") from error
+    _refuse_secret_magic(begin, path)
+
+
+def _refuse_secret_magic(begin: bytes, path: Path) -> None:
+    if begin == SECRET_MAGIC:
+        raise SecretError(
+            f"{path.name} is a secret bundle; a server needs the public bundle only. If the file "
+            "left its owner's machine, delete it here and make new keys there: heclstm keygen."
+        )
 
 
 def read_count(header: dict[str, Any], path: Path, most: int) -> int:
     """The number of sequences a message announces; WireError unless it is from 1 to `most`."""
     count = header.get("sequences")
-    if not isinstance(count, int) or not 1 <= count <= most:
+    if type(count) is not int or not 1 <= count <= most:
         raise WireError(f"{path.name}: sequences is {count!r}, expected a number from 1 to {most}.")
     return count
 
@@ -104,6 +131,14 @@ def locate_chunks(path: Path) -> list[tuple[int, int]]:
     return places
 
 
+def message_checksum(path: Path) -> str:
+    """The checksum a message carries, as hexadecimal digits; it tells one message from another."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - DIGEST_BYTES))
+        return _exactly(file, DIGEST_BYTES, path).hex()
+
+
 def read_chunk(path: Path, place: tuple[int, int]) -> bytes:
     """The chunk at a place that `locate_chunks` gave."""
     offset, length = place
@@ -113,7 +148,14 @@ def read_chunk(path: Path, place: tuple[int, int]) -> bytes:
 
 
 def _check_magic(file: BinaryIO, path: Path) -> None:
-    if _exactly(file, len(MAGIC), path) != MAGIC:
+    begin = _exactly(file, len(MAGIC), path)
+    _refuse_secret_magic(begin, path)
+    if begin.startswith(MAGIC_STEM) and begin != MAGIC:
+        raise WireError(
+            f"{path.name}: format is {begin[len(MAGIC_STEM) :]!r}, expected {FORMAT}. Client and "
+            "server must run the same release; write the file anew."
+        )
+    if begin != MAGIC:
         raise WireError(f"{path.name} is no HE-CLSTM message: it does not begin with {MAGIC!r}.")
 
 
@@ -128,7 +170,7 @@ def _parse_header(file: BinaryIO, path: Path) -> dict[str, Any]:
         header = json.loads(_exactly(file, length, path))
     except (ValueError, RecursionError) as error:
         raise WireError(f"{path.name}: header is no JSON ({error}).") from error
-    if not isinstance(header, dict) or not isinstance(header.get("chunks"), int):
+    if not isinstance(header, dict) or type(header.get("chunks")) is not int:
         raise WireError(f"{path.name}: header does not say how many chunks follow.")
     return header
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.he.clear import evaluate_clear
+from heclstm_lib.he.input_range import measure_input_range
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.checkpoint import TrainedModel, load_bundle
 from heclstm_lib.models.fold import fold_network
@@ -35,7 +38,11 @@ def convert_folds(space: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         plan, simulation = choice.chosen.plan, choice.simulation
         write_plan(plan, folder / "plan.npz")
-        write_signature(plan.signature, folder / "signature.json")
+        seen = measure_input_range(normalised(trained, sets["train"]))
+        known = trained.normaliser
+        pairs = tuple(zip(known.mean.tolist(), known.std.tolist(), strict=True))
+        signature = replace(plan.signature, input_range=seen, normalisation=pairs)
+        write_signature(signature, folder / "signature.json")
         frames = frames[: len(simulation.outputs)]
         torch_scores = float64_scores(trained, validation)[: len(frames)]
         summary = plan.summary()

@@ -15,6 +15,7 @@ from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import DataError, PlanError, WireError
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.client import Client
+from heclstm_lib.he.header import message_header
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
@@ -154,7 +155,7 @@ def test_another_hospitals_key_reads_only_noise(without_lstm: Parties, tmp_path:
 
 
 def header(parties: Parties, kind: str, chunks: int, **more: object) -> dict:
-    return {"kind": kind, "plan": parties.plan.digest, "chunks": chunks} | more
+    return message_header(parties.plan, kind, chunks, **more)
 
 
 def test_server_refuses(without_lstm: Parties, tmp_path: Path) -> None:
@@ -173,12 +174,14 @@ def test_server_refuses(without_lstm: Parties, tmp_path: Path) -> None:
     write_message(bad, header(without_lstm, "request", 9), taps)
     with pytest.raises(WireError, match="sequences is None"):
         server.evaluate(bad, tmp_path / "out")
-    write_message(bad, header(without_lstm, "request", 9, sequences=1), [b"no ciphertext"] * 9)
-    with pytest.raises(WireError, match="no Ciphertext for N=8192 with 3 levels"):
+    write_message(bad, header(without_lstm, "request", 9, sequences=1), taps)
+    with pytest.raises(WireError, match="bad: ids: got None, expected one for each of 1 sequence"):
         server.evaluate(bad, tmp_path / "out")
-    write_message(
-        bad, header(without_lstm, "request", 9, sequences=1), [response(without_lstm)] * 9
-    )
+    named = header(without_lstm, "request", 9, sequences=1, ids=["a"])
+    write_message(bad, named, [b"no ciphertext"] * 9)
+    with pytest.raises(WireError, match="Ciphertext: ends at 13 bytes"):
+        server.evaluate(bad, tmp_path / "out")
+    write_message(bad, named, [response(without_lstm)] * 9)
     with pytest.raises(WireError, match=r"input 0: level 0.*expected level 3"):
         server.evaluate(bad, tmp_path / "out")
     assert not (tmp_path / "out").exists()

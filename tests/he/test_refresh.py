@@ -253,7 +253,7 @@ def test_a_refresh_needs_the_client(parties: tuple[Plan, Client, Server, Path]) 
 
 def test_messages_that_do_not_fit(parties: tuple[Plan, Client, Server, Path]) -> None:
     plan, client, server, folder = parties
-    header = refresh_header("refresh", plan.digest, 2)
+    header = refresh_header("refresh", plan, 2)
     top = to_bytes(from_bytes("Ciphertext", next(iter_chunks(folder / "request")),
                               load_context(plan.params)))  # fmt: skip
     write_message(folder / "m", header, [top])

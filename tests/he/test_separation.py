@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
-import pyarrow
 import pytest
 from networks import make_frames, make_network
 from parties import Parties, make_parties
+from secret_scan import find_secret, forms, samples, unpacked
 
-from heclstm_lib.he.seal import to_bytes
-from heclstm_lib.he.wire import iter_chunks
-
-SEAL_HEADER = 16
-RESIDUES = 5 * 8192 * 8
-"""Bytes of the secret key at N=8192 with five primes."""
+SECRET_MODULES = ("keys", "client", "sandbox", "secret_bundle", "sent")
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +26,12 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Parties:
     return made
 
 
-@pytest.mark.parametrize("module", ["heclstm_lib.he.server", "heclstm_lib.evaluation.fanout"])
+@pytest.mark.parametrize(
+    "module",
+    ["heclstm_lib.he.server", "heclstm_lib.evaluation.fanout", "heclstm_lib.batch.command"],
+)
 def test_importing_the_server_imports_no_secret_type(module: str) -> None:
-    secret = {f"heclstm_lib.he.{name}" for name in ("keys", "client", "sandbox")}
+    secret = {f"heclstm_lib.he.{name}" for name in SECRET_MODULES}
     code = f"import sys, {module}\nprint(sorted({secret} & set(sys.modules)))"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
@@ -51,24 +52,23 @@ def test_only_the_keys_module_uses_key_classes() -> None:
     assert users(r"\bapi\.Encryptor\b") == ["he/keys.py", "he/refresh.py"]
 
 
-def decompressed(seal_object: bytes) -> bytes:
-    """The content of a serialised SEAL object: a header, then one zstd stream."""
-    reader = pyarrow.BufferReader(seal_object[SEAL_HEADER:])
-    return pyarrow.input_stream(reader, compression="zstd").read()
-
-
 def test_no_byte_of_the_secret_key_reaches_a_file(parties: Parties) -> None:
-    stored = to_bytes(parties.client._keys._generator.secret_key())
-    residues = decompressed(stored)[-RESIDUES:]
-    samples = [residues[i : i + 32] for i in range(0, RESIDUES, 8192)]
-    assert len(set(samples)) == len(samples) == 40
-    assert all(sample in decompressed(stored) for sample in samples)  # the search does find it
+    """As residues or coefficients, plain, in base64, in hexadecimal, or compressed."""
+    keys = parties.client._keys
+    wanted, stored = samples(keys), keys.secret_bytes()
+    for name, form in forms(keys).items():  # the search does find each
+        assert name in find_secret(b"before" + form + b"after", wanted)
+        assert f"{name}, base64" in find_secret(base64.b64encode(b"any" + form), wanted)
+        assert f"{name}, hexadecimal" in find_secret(form.hex().encode(), wanted)
+        assert name in find_secret(b"before" + zlib.compress(form), wanted)
+        assert name in find_secret(b"before" + gzip.compress(form), wanted)
+    assert {"residues", "SEAL's compressed object"} <= find_secret(stored, wanted)
     files = [parties.folder / name for name in ("bundle", "request", "response")]
     contents = [file.read_bytes() for file in files]
-    contents += [decompressed(chunk) for file in files for chunk in iter_chunks(file)]
-    assert len(contents) == 3 + (2 + len(parties.plan.rotations)) + 9 + 1
-    assert not any(sample in content for content in contents for sample in samples)
-    assert not any(stored[SEAL_HEADER:] in content for content in contents)
+    assert sum(len(list(unpacked(content))) > 1 for content in contents) == 3
+    for content in contents:
+        assert not find_secret(content, wanted)
+    assert {path.name for path in parties.folder.iterdir()} == {"bundle", "request", "response"}
 
 
 def test_representations_hide_the_secret(parties: Parties) -> None:
@@ -98,4 +98,6 @@ def test_the_clients_signature_holds_no_weight(parties: Parties) -> None:
         "rotations",
         "refreshes",
         "digest",
+        "input_range",
+        "normalisation",
     }

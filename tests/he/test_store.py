@@ -65,6 +65,7 @@ def test_signature_round_trip_is_small(path: Path) -> None:
     assert load_signature(target) == signature
     assert set(json.loads(target.read_text())) == {
         "params", "layout", "inputs", "outputs", "rotations", "refreshes", "digest",
+        "input_range", "normalisation", "sha256",
     }  # fmt: skip
     assert sorted(item.name for item in path.parent.iterdir()) == ["plan.npz", "signature.json"]
 
@@ -86,3 +87,57 @@ def test_unreadable_signatures(path: Path, damage: str) -> None:
         target.unlink()
     with pytest.raises(PlanError, match=r"03|Plan again"):
         load_signature(target)
+
+
+def test_a_signature_that_was_altered_is_noticed(path: Path) -> None:
+    target = path.with_name("signature.json")
+    write_signature(load_plan(path).signature, target)
+    raw = json.loads(target.read_text())
+    raw["rotations"] = raw["rotations"][1:]
+    target.write_text(json.dumps(raw))
+    with pytest.raises(PlanError, match=r"signature\.json: its checksum does not match"):
+        load_signature(target)
+    del raw["sha256"]
+    target.write_text(json.dumps(raw))  # as other programs write it
+    assert load_signature(target).rotations == tuple(raw["rotations"])
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "field"),
+    [
+        (("params", "levels"), True, "levels"),
+        (("params", "scale_bits"), 1 << 40, "scale_bits"),
+        (("params", "poly_degree"), "8192", "poly_degree"),
+        (("inputs", "frames"), 0.5, "inputs.frames"),
+        (("inputs", "shape"), [], "inputs.shape"),
+        (("inputs", "patterns"), [], "inputs.patterns"),
+        (("outputs", "places"), [[0.0]], "outputs.places"),
+        (("rotations",), [1, 1], "rotations"),
+        (("rotations",), ["1"], "rotations"),
+        (("digest",), "abc", "digest"),
+        (("refreshes",), [{"sent_level": 0, "level": 99, "scale": 1.0}], "refreshes"),
+    ],
+)
+def test_a_signature_with_impossible_fields(
+    path: Path, place: tuple[str, ...], value: object, field: str
+) -> None:
+    target = path.with_name("signature.json")
+    write_signature(load_plan(path).signature, target)
+    raw = json.loads(target.read_text())
+    del raw["sha256"]
+    parent = raw
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = value
+    target.write_text(json.dumps(raw))
+    with pytest.raises(PlanError, match=field):
+        load_signature(target)
+
+
+def test_weights_of_another_type_are_noticed(path: Path) -> None:
+    with np.load(path) as stored:
+        parts = dict(stored)
+    parts["constants"] = parts["constants"].view(np.int64)  # the same bytes, the same digest
+    np.savez(path, **parts)
+    with pytest.raises(PlanError, match="constants are 1-dimensional int64"):
+        load_plan(path)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from heclstm_lib.config import DatasetStudy, load_profile
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.sequence_files import normalise
 from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.stages.ablations import plan_row, run_variants
-from heclstm_lib.stages.conversion import convert_folds
+from heclstm_lib.stages.conversion import convert_folds, normalised
 from heclstm_lib.stages.encryption import evaluation_subset
 from heclstm_lib.stages.training import Training, prediction_table, run_baselines, train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
@@ -107,7 +108,15 @@ def test_conversion_is_exact_in_clear(space: Workspace) -> None:
         assert (len(plan.ops), plan.depth) == (row.operations, row.levels)
         assert plan.params.poly_degree == row.poly_degree == 16384
         assert len(plan.rotations) == row.galois_keys
-        assert load_signature(space.fold(row.fold) / "signature.json") == plan.signature
+        signature = load_signature(space.fold(row.fold) / "signature.json")
+        assert signature.normalisation is not None
+        bare = dataclasses.replace(signature, input_range=None, normalisation=None)
+        assert bare == plan.signature
+        trained = load_bundle(space.fold(row.fold) / "polynomial.pt")
+        seen = normalised(trained, space.sets(row.fold)["train"])
+        assert signature.input_range == tuple((c.min(), c.max()) for c in np.moveaxis(seen, 2, 0))
+        raw = space.sets(row.fold)["train"].frames.astype(np.float64)
+        np.testing.assert_array_equal(normalise(raw, signature), seen)
 
 
 def test_baselines_stand_on_the_same_test_sequences(space: Workspace, training: Training) -> None:

@@ -1,0 +1,210 @@
+"""`heclstm keygen | encrypt | evaluate | decrypt`: client and server as commands over files.
+
+Client: signature.json, secret.bundle, sent/ (private). Server: plan.npz. What crosses:
+public.bundle and requests/ one way, responses/ the other. `python -m heclstm_lib.party_cli` has
+these four only, and starts in a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from tqdm import tqdm
+
+from heclstm_lib.batch.run import evaluate_folder
+from heclstm_lib.batch.workers import make_executor
+from heclstm_lib.client_commands import run_decrypt, run_encrypt, run_keygen
+from heclstm_lib.dispatch import run_command
+from heclstm_lib.errors import ConfigError
+from heclstm_lib.he.wire import refuse_secret
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+KEYGEN = """examples:
+  heclstm keygen --signature signature.json
+  heclstm keygen --signature signature.json --passphrase       asks for one
+  heclstm keygen --signature signature.json --secret keys/secret.bundle --public out/public.bundle
+"""
+ENCRYPT = """examples:
+  heclstm encrypt frames.npy --signature signature.json --secret secret.bundle --out requests
+  heclstm encrypt frames.npy --signature signature.json --raw      frames in [0, 1]
+  heclstm encrypt frames.npz --signature signature.json --ids names.txt --passphrase-file word.txt
+
+FRAMES holds an array [n, T, C, H, W] of frames normalised as those of the training: n sequences of
+T frames with C channels (numpy.save). Names stay here; the server sees random ids.
+"""
+EVALUATE = """examples:
+  heclstm evaluate requests --plan plan.npz --public public.bundle --out responses
+  heclstm evaluate requests --plan plan.npz --public public.bundle --workers 4 --memory-mb 6000
+
+A run that was stopped goes on where it was: finished responses are kept. Exit code: 0 when every
+request has its response, 3 when some failed (they are listed), 2 when nothing could be done.
+"""
+DECRYPT = """examples:
+  heclstm decrypt responses --signature signature.json --secret secret.bundle --out scores.csv
+  heclstm decrypt responses --signature signature.json --share shared.csv --share-error 2e-7
+
+The table has a row a sequence: name, score, outside (how far its frames leave the range of values
+the model was calibrated on, in standard deviations of the training frames; 0: inside),
+outside_fraction (share of its values outside), id. Exit code 3: some responses were refused; they
+are listed. Decrypted scores must not be published as they are (docs/security.md): --share writes a
+second table with noise that hides the key, as much as the error of a score makes it need.
+"""
+
+
+def add_party_parsers(commands: Commands) -> None:
+    """Register the four commands."""
+    _add_keygen(commands)
+    _add_encrypt(commands)
+    _add_evaluate(commands)
+    _add_decrypt(commands)
+
+
+def _add(
+    commands: Commands,
+    name: str,
+    summary: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_client_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--signature", type=Path, required=True, help="the plan's signature.json, from the server"
+    )
+    parser.add_argument(
+        "--secret", type=Path, default=Path("secret.bundle"), help="default: secret.bundle"
+    )
+    parser.add_argument(
+        "--passphrase-file", type=Path, help="file whose first line is the secret's passphrase"
+    )
+
+
+def _add_sent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sent",
+        type=Path,
+        help="private folder: what each request answers to (default: sent, beside the secret)",
+    )
+
+
+def _add_keygen(commands: Commands) -> None:
+    parser = _add(commands, "keygen", "client: make a secret and a public bundle", KEYGEN)
+    _add_client_arguments(parser)
+    parser.add_argument(
+        "--public", type=Path, default=Path("public.bundle"), help="default: public.bundle"
+    )
+    parser.add_argument("--passphrase", action="store_true", help="ask for a passphrase")
+    parser.add_argument("--force", action="store_true", help="replace an existing secret bundle")
+    parser.set_defaults(run=run_keygen)
+
+
+def _add_encrypt(commands: Commands) -> None:
+    parser = _add(commands, "encrypt", "client: encrypt sequences into request files", ENCRYPT)
+    parser.add_argument("frames", type=Path, metavar="FRAMES", help=".npy or .npz file")
+    _add_client_arguments(parser)
+    parser.add_argument(
+        "--raw", action="store_true", help="FRAMES are in [0, 1]: normalise them as in training"
+    )
+    parser.add_argument("--ids", type=Path, help="names of the sequences, one a line, kept here")
+    parser.add_argument(
+        "--out", type=Path, default=Path("requests"), help="folder (default: requests)"
+    )
+    _add_sent(parser)
+    parser.set_defaults(run=run_encrypt)
+
+
+def _add_evaluate(commands: Commands) -> None:
+    parser = _add(commands, "evaluate", "server: evaluate request files, encrypted", EVALUATE)
+    parser.add_argument("requests", type=Path, metavar="REQUESTS", help="folder of *.request")
+    parser.add_argument("--plan", type=Path, required=True, help="the model's plan (.npz)")
+    parser.add_argument(
+        "--public", type=Path, default=Path("public.bundle"), help="default: public.bundle"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("responses"), help="folder (default: responses)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--memory-mb", type=int, help="address space of a worker, at most")
+    parser.add_argument(
+        "--flood-bits",
+        type=flood_bits,
+        default=0,
+        metavar="BITS",
+        help="hide the model in the results: 0 (default) adds a fresh encryption of zero, more "
+        "also noise of so many bits, at the cost of precision; off: neither (docs/security.md)",
+    )
+    parser.set_defaults(run=run_evaluate)
+
+
+def _add_decrypt(commands: Commands) -> None:
+    parser = _add(commands, "decrypt", "client: decrypt response files into a table", DECRYPT)
+    parser.add_argument("responses", type=Path, metavar="RESPONSES", help="folder of *.response")
+    _add_client_arguments(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("scores.csv"), help="table (default: scores.csv)"
+    )
+    parser.add_argument("--share", type=Path, help="also a table of scores with noise, to share")
+    parser.add_argument("--share-error", type=float, help="the encryption's error of a score")
+    parser.add_argument("--share-bits", type=float, default=30.0, help="security (default: 30)")
+    parser.add_argument(
+        "--share-queries", type=int, default=1, help="results ever to be shared (default: 1)"
+    )
+    _add_sent(parser)
+    parser.set_defaults(run=run_decrypt)
+
+
+def flood_bits(text: str) -> int | None:
+    """The value of --flood-bits: a number, None for "off"."""
+    if text == "off":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of bits or off, got {text!r}.")
+    return int(text)
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Evaluate a folder of requests; refuses to start where a secret bundle lies."""
+    for option in ("workers", "memory_mb"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name}: expected at least 1, got {value}.")
+    folder = sorted(args.requests.iterdir()) if args.requests.is_dir() else []
+    for path in (args.plan, args.public, *folder):
+        if path.is_file():
+            refuse_secret(path)
+    memory = args.memory_mb << 20 if args.memory_mb else None
+    renew = partial(make_executor, args.workers, memory)
+    total = sum(path.suffix == ".request" for path in folder)
+    with tqdm(total=total, desc="evaluating", unit="request") as bar, renew() as executor:
+        report = evaluate_folder(
+            args.plan, args.public, args.requests, args.out, executor,
+            renew=renew, in_flight=args.workers, flood_bits=args.flood_bits,
+            on_result=lambda _result: bar.update(),
+        )  # fmt: skip
+    print(report.text())
+    return report.exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the four commands alone; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="heclstm", description=__doc__)
+    add_party_parsers(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    return run_command(parser.parse_args(arguments), "heclstm")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
