@@ -31,6 +31,7 @@
 # | 03 HE conversion | What exactly will the server compute, and is it 128-bit secure? |
 # | 04 encrypted evaluation | Do encrypted and clear verdicts agree, and what does it cost? |
 # | 05 ablations | What do weighted unit, voting, LSTM, gate degree and T contribute? |
+# | 06 competing methods | How do published methods and trivial controls do on the same patients? |
 # | 07 decisions | Missed diagnoses, calibration, where accuracy is lost: what can we claim? |
 
 # %% tags=["parameters"]

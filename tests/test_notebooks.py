@@ -39,6 +39,7 @@ def test_the_study_has_its_notebooks() -> None:
         "03_he_conversion",
         "04_encrypted_evaluation",
         "05_ablations",
+        "06_competing_methods",
         "07_decisions",
         "08_encrypted_competitors",
     ]

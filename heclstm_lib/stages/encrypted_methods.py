@@ -22,9 +22,10 @@ from heclstm_lib.he.packing import power_of_two
 from heclstm_lib.he.params import STANDARD_2018
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.methods.folding import EncryptedForm, encrypted_form, integer_form
-from heclstm_lib.methods.registry import METHODS, Fitted, budget_of, find_method
+from heclstm_lib.methods.registry import METHODS, Fitted, find_method
 from heclstm_lib.paths import cache_root, encoded_cache
 from heclstm_lib.stages.encryption import evaluation_subset
+from heclstm_lib.stages.methods import fold_budget
 from heclstm_lib.stages.planning import LEAST_BITS
 from heclstm_lib.stages.training import score_table
 from heclstm_lib.stages.workspace import Workspace
@@ -69,7 +70,7 @@ def run_encrypted_methods(space: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]
             at_most = space.study.he.evaluate_at_most
             test = sets["test"].subset(evaluation_subset(sets["test"].labels, at_most))
             for name in names:
-                fitted = find_method(name).fit(sets, budget_of(space.study))
+                fitted = find_method(name).fit(sets, fold_budget(space, fold))
                 found = [_run_ckks(space, fold, name, fitted, sets | {"test": test}, executor)]
                 if name == IN_BFV and space.study.he.bfv and fold == space.study.folds[0]:
                     found.append(_run_bfv(space, fold, fitted, sets | {"test": test}))

@@ -1,0 +1,110 @@
+"""Methods of a study: cached by content, on the same test patients, order told honestly."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heclstm_lib.config import list_profiles, load_profile
+from heclstm_lib.errors import ConfigError
+from heclstm_lib.methods.registry import METHODS
+from heclstm_lib.stages import methods as stage
+from heclstm_lib.stages.methods import COLUMNS, fit_methods, fit_table, order_evidence, run_methods
+from heclstm_lib.stages.workspace import Workspace, open_workspace
+
+NAMES = ("gaussian_nb", "class_prior")
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Workspace:
+    study = load_profile("smoke").study("embedded")
+    data = dataclasses.replace(study.data, sequences=60)
+    return open_workspace(dataclasses.replace(study, data=data, folds=(0, 2)), tmp_path)
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_given: Any) -> Any:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(stage, "fit_method", fail)
+
+
+def test_every_fold_scores_its_test_patients_and_is_kept(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, fits = fit_methods(space, NAMES)
+    assert list(table.columns) == list(COLUMNS)
+    for (fold, _), rows in table.groupby(["fold", "method"]):
+        assert rows.sequence_id.tolist() == list(space.sets(fold)["test"].sequence_ids)
+        assert rows.threshold.nunique() == 1
+    assert fits.groupby(["fold", "method"]).ngroups == 4 == len(fits)
+    assert fit_table(fits).index.tolist() == list(NAMES)
+    forbid(monkeypatch)
+    pd.testing.assert_frame_equal(run_methods(space, NAMES), table)
+    pd.testing.assert_frame_equal(fit_methods(space, NAMES)[1], fits)
+
+
+def test_another_budget_or_other_sequences_are_fitted_anew(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_methods(space, NAMES)
+    forbid(monkeypatch)
+    train = dataclasses.replace(space.study.train, target_sensitivity=0.5)
+    other = dataclasses.replace(space, study=dataclasses.replace(space.study, train=train))
+    with pytest.raises(AssertionError, match="fitted again"):
+        run_methods(other, NAMES)
+    fewer = dataclasses.replace(space, sequences=space.sequences.subset(np.arange(50)))
+    with pytest.raises(AssertionError, match="fitted again"):
+        run_methods(fewer, NAMES)
+
+
+def test_a_fit_cut_off_is_fitted_again(space: Workspace) -> None:
+    table = run_methods(space, NAMES)
+    for path in (space.folder / "methods" / "gaussian_nb").glob("*.parquet"):
+        path.unlink()
+    pd.testing.assert_frame_equal(run_methods(space, NAMES), table)
+
+
+def test_none_and_unknown_methods(space: Workspace) -> None:
+    table, fits = fit_methods(space, ())
+    assert table.empty and list(table.columns) == list(COLUMNS) and fit_table(fits).empty
+    with pytest.raises(ConfigError, match="unknown method 'resnet'"):
+        run_methods(space, ("gaussian_nb", "resnet"))
+    assert not (space.folder / "methods").exists()
+
+
+def make_rows(**scores: np.ndarray) -> pd.DataFrame:
+    count = len(next(iter(scores.values())))
+    names = [f"p{i}" for i in range(count)]
+    own = {"sequence_id": names, "patient_id": names, "label": np.arange(count) % 2}
+    tables = [
+        pd.DataFrame(own | {"score": value, "threshold": 0.0, "fold": 0, "method": name})
+        for name, value in scores.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_order_is_claimed_only_where_every_control_is_worse() -> None:
+    rng = np.random.default_rng(0)
+    label, noise = np.arange(80) % 2, rng.standard_normal(80)
+    good, other = 3 * label + 0.1 * noise, rng.standard_normal(80)
+    said = order_evidence(make_rows(exact=good, shuffled_order=noise, mean_logit=other), 200)[1]
+    assert said.startswith("Order carries a signal here")
+    said = order_evidence(make_rows(exact=good, shuffled_order=good + noise / 9), 200)[1]
+    assert said.startswith("This data set does not show that temporal order")
+    said = order_evidence(make_rows(exact=good, shuffled_order=noise, mean_logit=good), 200)[1]
+    assert said.startswith("The controls disagree: only shuffled_order")
+    table, said = order_evidence(make_rows(exact=good), 200)
+    assert table.empty and "nothing is said" in said
+
+
+def test_profiles_name_methods_that_exist() -> None:
+    for name in list_profiles():
+        for study in load_profile(name).studies:
+            assert set(study.methods) <= set(METHODS), (name, study.dataset)
+    assert set(load_profile("reference").study("iarc").methods) == set(METHODS)
