@@ -38,9 +38,9 @@ from typing import Any
 import numpy as np
 
 from heclstm_lib.errors import DataError, PlanError
-from heclstm_lib.he.masking import mask_bits
+from heclstm_lib.he.masking import BOUND_BITS, mask_bits
 from heclstm_lib.he.packing import Vector
-from heclstm_lib.he.params import CkksParameters
+from heclstm_lib.he.params import END_ROOM_BITS, CkksParameters
 from heclstm_lib.he.plan import Plan, Refresh
 from heclstm_lib.he.refresh import Mask, Masker
 from heclstm_lib.he.seal import Context
@@ -81,12 +81,16 @@ class Flooder:
 
 
 def check_flooding(plan: Plan, bits: int) -> None:
-    """Raise PlanError if `bits` leave no room for a result, or a slot shows what is no output."""
+    """Raise PlanError if `bits` leave no room for a result, or a slot shows what is no output.
+
+    A fresh zero alone (0 bits) needs none. At an open end results may reach 2^4 under a flood.
+    """
     if bits < 0:
         raise PlanError(f"flood_bits is {bits}, expected 0 (fresh zero only) or more.")
-    for number, index in enumerate(plan.results):
+    bound = END_ROOM_BITS - 2 if plan.params.end_bits else BOUND_BITS
+    for number, index in enumerate(plan.results if bits else ()):
         op = plan.ops[index]
-        room = mask_bits(plan.params, Refresh(op.level, op.level, op.scale))
+        room = mask_bits(plan.params, Refresh(op.level, op.level, op.scale), bound)
         if bits > room:
             raise PlanError(
                 f"result {number}: flood_bits is {bits}, at level {op.level} there is room for "

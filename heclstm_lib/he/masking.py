@@ -33,13 +33,13 @@ LEAST_HIDING_BITS = 40.0
 """Statistical security that a plan must keep over all its refreshes."""
 
 
-def mask_bits(params: CkksParameters, refresh: Refresh) -> int:
-    """B: the widest mask that leaves room for the state below the modulus it is sent at.
+def mask_bits(params: CkksParameters, refresh: Refresh, bound_bits: int = BOUND_BITS) -> int:
+    """B: the widest mask that leaves room for a state below 2**bound_bits at the level it is sent.
 
     Raises PlanError when there is none.
     """
     modulus = math.prod(params.primes[: refresh.sent_level + 1])
-    room = modulus // 2 - int(refresh.scale * 2**BOUND_BITS)
+    room = modulus // 2 - int(refresh.scale * 2**bound_bits)
     if room < 1:
         raise PlanError(
             f"refresh: a state at scale 2^{math.log2(refresh.scale):.1f} leaves no room for a mask "

@@ -111,8 +111,10 @@ def test_encrypted_scores_are_as_precise_as_simulated(tmp_path: Path, packed: bo
     client = Client(plan.signature)
     client.write_public_bundle(tmp_path / "bundle")
     client.encrypt_batch(frames, tmp_path / "request")
-    Server(plan, tmp_path / "bundle").evaluate(tmp_path / "request", tmp_path / "response")
-    scores = client.decrypt_scores(tmp_path / "response")
     simulation = evaluate_simulated(plan, frames)
-    assert np.abs(scores - network.scores(frames)).max() < 6 * simulation.errors.max()
     assert simulation.precision_bits > 10
+    for flood_bits in (None, 0, 30):  # as the commands do, and with noise below the result's
+        server = Server(plan, tmp_path / "bundle", flood_bits=flood_bits)
+        server.evaluate(tmp_path / "request", tmp_path / "response")
+        scores = client.decrypt_scores(tmp_path / "response")
+        assert np.abs(scores - network.scores(frames)).max() < 6 * simulation.errors.max()
