@@ -61,7 +61,7 @@ _METHODS = (
            "PHOG, PLBP, PLAB + SVM (Xu et al., Pattern Recognit. 2017)", multi_feature_svm.fit,
            "two pyramid levels, linear kernel; frames vote"),
     Method("multi_column_cnn", "image", False, "multi-column CNN (after Ciresan et al., CVPR 2012)",
-           multi_column_cnn.fit, "three columns of two convolutions; frames vote", True),
+           multi_column_cnn.fit, "three columns of two convolutions; frames vote"),
     Method("cryptonets", "image", True, "CryptoNets (Dowlin et al., ICML 2016)", cryptonets.fit,
            "one logit for ten digits; frames vote"),
     Method("chabanne_cnn", "image", True, "polynomial CNN (Chabanne et al., ePrint 2017/035)",
