@@ -15,15 +15,16 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from heclstm_lib.errors import PlanError, SecurityError, WireError
+from heclstm_lib.he.header import base_header
 from heclstm_lib.he.memory import coefficients
 from heclstm_lib.he.modular import weighted_sums
 from heclstm_lib.he.params import bit_budget, seal_primes
-from heclstm_lib.he.seal import TENSEAL_VERSION, api, from_bytes, to_bytes
+from heclstm_lib.he.seal import api, from_bytes, to_bytes
 from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message
 from heclstm_lib.models.integer_cnn import IntegerCnn, Integers
 
@@ -49,6 +50,14 @@ class BfvParameters:
     plain_moduli: tuple[int, ...]
     pixels: int
     outputs: int
+
+    ntt_form: ClassVar[bool] = False
+    """Ciphertexts are coefficients."""
+
+    @property
+    def primes(self) -> tuple[int, ...]:
+        """The coefficient primes, special prime last."""
+        return seal_primes(self.poly_degree, self.coeff_bits)
 
     @property
     def total_bits(self) -> int:
@@ -124,7 +133,7 @@ def load_bfv(params: BfvParameters, number: int) -> BfvContext:
 
 def bfv_header(kind: str, params: BfvParameters, chunks: int) -> dict[str, Any]:
     """Header of a message of so many chunks."""
-    return {"kind": kind, "plan": params.digest, "tenseal": TENSEAL_VERSION, "chunks": chunks}
+    return base_header(kind, params.digest, chunks)
 
 
 class BfvServer:

@@ -10,7 +10,8 @@ import numpy as np
 
 from heclstm_lib.errors import DataError, PlanError
 from heclstm_lib.he.bfv import BfvParameters, bfv_header, load_bfv
-from heclstm_lib.he.seal import api, from_bytes, to_bytes
+from heclstm_lib.he.keys import SealKeys
+from heclstm_lib.he.seal import from_bytes
 from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message
 from heclstm_lib.models.integer_cnn import Integers, Whole
 
@@ -21,17 +22,15 @@ class BfvClient:
     def __init__(self, params: BfvParameters) -> None:
         self.params = params
         self.contexts = [load_bfv(params, i) for i in range(len(params.plain_moduli))]
-        self._generators = [api.KeyGenerator(context.seal) for context in self.contexts]
-        self._secrets = [generator.secret_key() for generator in self._generators]
+        self._keys = [SealKeys(context.seal) for context in self.contexts]
 
     def __repr__(self) -> str:
         return f"BfvClient(N={self.params.poly_degree}, {len(self.contexts)} moduli, keys hidden)"
 
     def write_bundle(self, path: Path) -> int:
         """Write the relinearisation keys, one a plaintext modulus; size in bytes."""
-        header = bfv_header("public", self.params, len(self._generators))
-        keys = (to_bytes(generator.create_relin_keys()) for generator in self._generators)
-        return write_message(path, header, keys)
+        header = bfv_header("public", self.params, len(self._keys))
+        return write_message(path, header, (keys.relinearisation_key() for keys in self._keys))
 
     def encrypt_batch(self, images: Integers, path: Path) -> int:
         """Encrypt whole images [n, C, H, W], n at most N, into a request file; size in bytes.
@@ -49,10 +48,9 @@ class BfvClient:
         return write_message(path, header | {"sequences": len(images)}, self._inputs(pixels))
 
     def _inputs(self, pixels: Integers) -> Any:
-        for context, secret in zip(self.contexts, self._secrets, strict=True):
-            encryptor = api.Encryptor(context.seal, secret)
+        for context, keys in zip(self.contexts, self._keys, strict=True):
             for column in pixels.T:
-                yield to_bytes(encryptor.encrypt_symmetric(context.encode(column)))
+                yield keys.encrypt_plain(context.encode(column))
 
     def decrypt_outputs(self, path: Path) -> tuple[Whole, int]:
         """Outputs [n, K] as Python integers, and the least noise budget left, in bits.
@@ -64,14 +62,13 @@ class BfvClient:
         count = read_count(header, path, self.params.poly_degree)
         chunks, total, budget = iter_chunks(path), prod(moduli), 1 << 30
         values = np.zeros((count, outputs), dtype=object)
-        for context, secret in zip(self.contexts, self._secrets, strict=True):
-            decryptor, modulus = api.Decryptor(context.seal, secret), context.modulus
+        for context, keys in zip(self.contexts, self._keys, strict=True):
+            modulus = context.modulus
             factor = total // modulus * pow(total // modulus, -1, modulus)
             for output in range(outputs):
                 ciphertext = from_bytes("Ciphertext", next(chunks), context)  # type: ignore[arg-type]
-                budget = min(budget, int(decryptor.invariant_noise_budget(ciphertext)))
-                plain = api.Plaintext()
-                decryptor.decrypt(ciphertext, plain)
+                budget = min(budget, keys.noise_budget(ciphertext))
+                plain = keys.decrypt_plain(ciphertext)
                 residues = context.encoder.decode_uint64(plain)[:count]
                 values[:, output] += np.array([int(r) * factor for r in residues], dtype=object)
         if budget <= 0:

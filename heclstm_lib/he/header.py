@@ -41,10 +41,15 @@ def shared_terms(plan: Plan | Signature) -> Header:
     }
 
 
+def base_header(kind: str, plan_digest: str, chunks: int) -> Header:
+    """What every message says: format, kind, plan, versions, number of chunks."""
+    common = {"format": FORMAT, "kind": kind, "versions": versions(), "chunks": chunks}
+    return common | {"plan": plan_digest}
+
+
 def message_header(plan: Plan | Signature, kind: str, chunks: int, **more: object) -> Header:
     """Header of a message of a kind with `chunks` chunks; `more` are fields of that kind."""
-    common = {"format": FORMAT, "kind": kind, "versions": versions(), "chunks": chunks}
-    return common | shared_terms(plan) | more
+    return base_header(kind, plan.digest, chunks) | shared_terms(plan) | more
 
 
 def differences(header: Header, expected: Header) -> list[str]:

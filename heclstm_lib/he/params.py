@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 from sympy import isprime
 
@@ -43,6 +44,9 @@ class CkksParameters:
     first_bits: int
     special_bits: int
     end_bits: int = 0
+
+    ntt_form: ClassVar[bool] = True
+    """Ciphertexts are values at the roots of unity."""
 
     @property
     def slots(self) -> int:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import pyarrow
 
 from heclstm_lib.errors import WireError
-from heclstm_lib.he.params import CkksParameters
 
 _HEADER = struct.Struct("<HBBBBHQ")  # magic, size, major, minor, compression, reserved, whole size
 _MAGIC, _MAJOR, _PLAIN, _ZSTD = 0xA15E, 4, 0, 2
@@ -33,7 +33,23 @@ MOST_SIZE = 3
 """Polynomials of a ciphertext, at most: a product before it is relinearised."""
 
 
-def plain_object(kind: str, data: bytes, params: CkksParameters) -> bytes:
+class Ring(Protocol):
+    """What decides the sizes of objects: those of CKKS or of another scheme."""
+
+    @property
+    def poly_degree(self) -> int:
+        """N."""
+
+    @property
+    def primes(self) -> tuple[int, ...]:
+        """The coefficient primes, special prime last."""
+
+    @property
+    def ntt_form(self) -> bool:
+        """Whether ciphertexts are in NTT form; keys always are."""
+
+
+def plain_object(kind: str, data: bytes, params: Ring) -> bytes:
     """The same SEAL object without compression, its whole structure checked.
 
     `kind` is "Ciphertext", "PublicKey", "RelinKeys" or "GaloisKeys" (one key). WireError says what
@@ -47,7 +63,7 @@ def plain_object(kind: str, data: bytes, params: CkksParameters) -> bytes:
     return _HEADER.pack(_MAGIC, _HEADER.size, _MAJOR, data[4], _PLAIN, 0, size) + body
 
 
-def _walks(params: CkksParameters) -> dict[str, tuple[Callable[[_Bytes], int], int]]:
+def _walks(params: Ring) -> dict[str, tuple[Callable[[_Bytes], int], int]]:
     """How to walk through each kind, and the bytes it has at most."""
     primes, degree = len(params.primes), params.poly_degree
     data = _ciphertext_bytes(MOST_SIZE, primes - 1, degree)
@@ -55,7 +71,12 @@ def _walks(params: CkksParameters) -> dict[str, tuple[Callable[[_Bytes], int], i
     keys = (primes - 1) * (_HEADER.size + key)
     lists = 32 + _COUNT.size
     return {
-        "Ciphertext": (lambda body: _walk_ciphertext(body, 0, params, primes - 1, MOST_SIZE), data),
+        "Ciphertext": (
+            lambda body: _walk_ciphertext(
+                body, 0, params, primes - 1, MOST_SIZE, ntt_form=params.ntt_form
+            ),
+            data,
+        ),
         "PublicKey": (lambda body: _walk_ciphertext(body, 0, params, primes, 2), key),
         "RelinKeys": (lambda body: _walk_keys(body, 1, params), lists + _COUNT.size + keys),
         "GaloisKeys": (lambda body: _walk_keys(body, degree, params), lists + 8 * degree + keys),
@@ -113,19 +134,19 @@ def _check_header(body: _Bytes, place: int, size: int, modes: tuple[int, ...]) -
 
 
 def _walk_ciphertext(
-    body: _Bytes, place: int, params: CkksParameters, primes: int, most_size: int
+    body: _Bytes, place: int, params: Ring, primes: int, most_size: int, ntt_form: bool = True
 ) -> int:
     """The place after a ciphertext, whose second half may be a seed."""
     _, ntt, size, degree, held, scale, factor = body.unpack(_CIPHERTEXT, place)
     right = (
-        ntt == 1 and factor == 1 and degree == params.poly_degree
+        ntt == ntt_form and factor == 1 and degree == params.poly_degree
         and 1 <= held <= primes and 2 <= size <= most_size and 0 < scale < math.inf
     )  # fmt: skip
     if not right:
         raise body.error(
             f"NTT form {ntt}, {size} polynomials of degree {degree} modulo {held} primes, scale "
-            f"{scale:.4g}, factor {factor}; expected NTT form 1, 2 to {most_size} of degree "
-            f"{params.poly_degree} modulo 1 to {primes}, a positive scale, factor 1"
+            f"{scale:.4g}, factor {factor}; expected NTT form {ntt_form:d}, 2 to {most_size} of "
+            f"degree {params.poly_degree} modulo 1 to {primes}, a positive scale, factor 1"
         )
     place += _CIPHERTEXT.size
     (count,) = body.unpack(_COUNT, place + _HEADER.size)
@@ -145,7 +166,7 @@ def _walk_seed(body: _Bytes, place: int) -> int:
     return place + _HEADER.size + _SEED.size
 
 
-def _walk_keys(body: _Bytes, lists: int, params: CkksParameters) -> int:
+def _walk_keys(body: _Bytes, lists: int, params: Ring) -> int:
     """The place after `lists` lists of keys of which one is filled, with a key a prime."""
     primes = len(params.primes)
     (found,) = body.unpack(_COUNT, 32)

@@ -15,7 +15,7 @@ from networks import make_frames, make_network
 from parties import Parties, make_parties
 from secret_scan import find_secret, forms, samples, unpacked
 
-SECRET_MODULES = ("keys", "client", "sandbox", "secret_bundle", "sent")
+SECRET_MODULES = ("keys", "bfv_keys", "client", "sandbox", "secret_bundle", "sent")
 
 
 @pytest.fixture(scope="module")
