@@ -14,8 +14,9 @@ import numpy as np
 
 from heclstm_lib.evaluation.encrypted import hash_frames
 from heclstm_lib.files import replacing
-from heclstm_lib.he.bfv import BfvParameters, BfvServer, choose_bfv
+from heclstm_lib.he.bfv import BfvServer
 from heclstm_lib.he.bfv_keys import BfvClient
+from heclstm_lib.he.bfv_params import BfvParameters, choose_bfv
 from heclstm_lib.models.integer_cnn import IntegerCnn, Integers, Whole
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from heclstm_lib.errors import DataError, PlanError
-from heclstm_lib.he.bfv import BfvParameters, bfv_header, load_bfv
+from heclstm_lib.he.bfv import bfv_header, load_bfv
+from heclstm_lib.he.bfv_params import BfvParameters
 from heclstm_lib.he.keys import SealKeys
 from heclstm_lib.he.seal import from_bytes
 from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message

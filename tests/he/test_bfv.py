@@ -12,8 +12,9 @@ import pytest
 
 from heclstm_lib.errors import DataError, PlanError, WireError
 from heclstm_lib.evaluation.bfv_run import evaluate_bfv
-from heclstm_lib.he.bfv import BfvServer, choose_bfv
+from heclstm_lib.he.bfv import BfvServer
 from heclstm_lib.he.bfv_keys import BfvClient
+from heclstm_lib.he.bfv_params import choose_bfv
 from heclstm_lib.he.params import bit_budget
 from heclstm_lib.models.cnn import FoldedCnn
 from heclstm_lib.models.integer_cnn import IntegerCnn, quantise_cnn
