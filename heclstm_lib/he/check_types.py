@@ -33,6 +33,8 @@ def _checks(signature: Signature) -> Iterator[tuple[str, bool]]:
     for name in ("scale_bits", "first_bits", "special_bits"):
         yield name, _within([getattr(params, name)], LEAST_BITS, MOST_BITS)
     yield "layout", _within(vars(layout).values(), 1, MOST_DEGREE)
+    end = [params.end_bits]
+    yield "end_bits", _within(end, 0, 0) or _within(end, LEAST_BITS, MOST_BITS)
     yield "inputs.frames", _within([inputs.frames], 1, layout.frames)
     yield "inputs.shape", len(inputs.shape) > 0 and _within(inputs.shape, 1, 1 << 20)
     yield "inputs.patterns", _all_within([*inputs.patterns], math.prod(inputs.shape))
