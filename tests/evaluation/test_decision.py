@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scored import make_rows
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from heclstm_lib.errors import DataError
@@ -22,17 +22,6 @@ from heclstm_lib.evaluation.decision import (
 )
 from heclstm_lib.evaluation.metrics import Decisions, metric_draws
 from heclstm_lib.evaluation.statistics import patient_resamples
-
-
-def make_rows(scores: list[float], labels: list[int], threshold: float = 0.0) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": [f"p{i}" for i in range(len(scores))],
-            "label": np.asarray(labels, dtype=np.int64),
-            "score": np.asarray(scores, dtype=np.float64),
-            "threshold": threshold,
-        }
-    )
 
 
 @settings(max_examples=40)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scored import make_rows
 from sklearn import metrics as sk
 
 from heclstm_lib.evaluation.metrics import (
@@ -22,17 +23,6 @@ from heclstm_lib.evaluation.statistics import patient_resamples, wilson_interval
 
 halves = st.integers(-6, 6).map(lambda value: value / 2)  # many ties
 cases = st.lists(st.tuples(halves, st.booleans()), min_size=2, max_size=40)
-
-
-def make_rows(scores: list[float], labels: list[int], threshold: float = 0.0) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": [f"p{i}" for i in range(len(scores))],
-            "label": np.asarray(labels, dtype=np.int64),
-            "score": np.asarray(scores, dtype=np.float64),
-            "threshold": threshold,
-        }
-    )
 
 
 def evaluate(rows: pd.DataFrame) -> dict[str, float]:

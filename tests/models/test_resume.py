@@ -101,7 +101,7 @@ train_exact(make_sets(), MODEL, TRAIN, progress=False, checkpoint=Path(sys.argv[
 
 def test_a_killed_process_loses_no_finished_epoch(tmp_path: Path, exact: TrainResult) -> None:
     path = tmp_path / "exact.ckpt"
-    command = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parents[1])]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     ended = subprocess.run(
         [*command, str(torch.get_num_threads())], env=environment, check=False, capture_output=True
