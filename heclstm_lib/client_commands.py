@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from heclstm_lib.batch.report import SOME_FAILED
 from heclstm_lib.errors import ConfigError, HeclstmError, SecretError, WireError
 from heclstm_lib.files import replacing
 from heclstm_lib.he.client import Client, random_ids
@@ -26,7 +27,6 @@ from heclstm_lib.he.signature import Signature
 from heclstm_lib.he.store import load_signature
 from heclstm_lib.he.wire import message_checksum
 
-SOME_FAILED = 3
 Row = dict[str, object]
 
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from tqdm import tqdm
 
-from heclstm_lib.batch.run import evaluate_folder
-from heclstm_lib.batch.workers import make_executor
+from heclstm_lib.batch.command import run_batch
 from heclstm_lib.client_commands import run_decrypt, run_encrypt, run_keygen
 from heclstm_lib.dispatch import run_command
 from heclstm_lib.errors import ConfigError
@@ -187,13 +185,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
         if path.is_file():
             refuse_secret(path)
     memory = args.memory_mb << 20 if args.memory_mb else None
-    renew = partial(make_executor, args.workers, memory)
     total = sum(path.suffix == ".request" for path in folder)
-    with tqdm(total=total, desc="evaluating", unit="request") as bar, renew() as executor:
-        report = evaluate_folder(
-            args.plan, args.public, args.requests, args.out, executor,
-            renew=renew, in_flight=args.workers, flood_bits=args.flood_bits,
-            on_result=lambda _result: bar.update(),
+    with tqdm(total=total, desc="evaluating", unit="request") as bar:
+        report = run_batch(
+            args.plan, args.public, args.requests, args.out, args.workers, memory,
+            flood_bits=args.flood_bits, on_result=lambda _result: bar.update(),
         )  # fmt: skip
     print(report.text())
     return report.exit_code

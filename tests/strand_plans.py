@@ -11,7 +11,8 @@ import numpy as np
 from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.signature import InputSpec, OutputSpec
 
 PARAMS = CkksParameters(poly_degree=8192, levels=3, scale_bits=30, first_bits=50, special_bits=60)
 STEPS = (1, 2, 2048)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 
 from heclstm_lib.batch.command import run_batch
 from heclstm_lib.batch.run import PATIENCE_S
+from heclstm_lib.batch.task import Result
 from heclstm_lib.errors import HeclstmError
 
 
@@ -24,11 +24,20 @@ def main() -> int:
     memory_bytes = args.memory_mb << 20 if args.memory_mb else None
     folders = (args.plan, args.bundle, args.requests, args.responses)
     try:
-        say = partial(print, flush=True)
-        return run_batch(*folders, args.workers, memory_bytes, args.patience_s, say)
+        report = run_batch(
+            *folders, args.workers, memory_bytes,
+            patience_s=args.patience_s, on_result=lambda result: print(_line(result), flush=True),
+        )  # fmt: skip
+        print(report.text(), flush=True)
+        return report.exit_code
     except HeclstmError as error:
         print(f"batch: {error}", file=sys.stderr)
         return 2
+
+
+def _line(result: Result) -> str:
+    took = f" in {result.seconds:.2f} s" if result.state == "evaluated" else ""
+    return f"{result.name}: {result.state}{took}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""A batch on local worker processes, with its progress as lines of text."""
+"""A batch on local worker processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from heclstm_lib.batch.run import PATIENCE_S, evaluate_folder
-from heclstm_lib.batch.task import Result
+from heclstm_lib.batch.report import BatchReport
+from heclstm_lib.batch.run import evaluate_folder
 from heclstm_lib.batch.workers import make_executor
 
 
@@ -17,24 +18,15 @@ def run_batch(
     responses: Path,
     workers: int = 1,
     memory_bytes: int | None = None,
-    patience_s: float = PATIENCE_S,
-    say: Callable[[str], None] = print,
-) -> int:
+    **options: Any,
+) -> BatchReport:
     """Evaluate a folder on `workers` processes of at most `memory_bytes` of address space each.
 
-    Says a line for each request, then the report; returns the exit code: 0 when every request has
-    its response, 3 when some failed. Raises as `evaluate_folder`.
+    `options` are those of `evaluate_folder` (patience_s, flood_bits, on_result). Raises as it does.
     """
-    with make_executor(workers, memory_bytes) as executor:
-        report = evaluate_folder(
+    renew = partial(make_executor, workers, memory_bytes)
+    with renew() as executor:
+        return evaluate_folder(
             plan, bundle, requests, responses, executor,
-            renew=lambda: make_executor(workers, memory_bytes), in_flight=workers,
-            patience_s=patience_s, on_result=lambda result: say(_line(result)),
+            renew=renew, in_flight=workers, **options,
         )  # fmt: skip
-    say(report.text())
-    return report.exit_code
-
-
-def _line(result: Result) -> str:
-    took = f" in {result.seconds:.2f} s" if result.state == "evaluated" else ""
-    return f"{result.name}: {result.state}{took}"

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.evaluation.cost import OpTimer
-from heclstm_lib.evaluation.fanout import evaluate_request, make_executor
+from heclstm_lib.evaluation.fanout import evaluate_request
 from heclstm_lib.evaluation.primitives import load_primitives
 from heclstm_lib.evaluation.strands import evaluate_on_strands
 from heclstm_lib.he.client import Client

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.he.check import verify_plan
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.signature import InputSpec, OutputSpec
 
 
 def finish_plan(

@@ -6,14 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.errors import HeclstmError
 from heclstm_lib.evaluation.correspondence import Correspondent
 from heclstm_lib.evaluation.cost import OpTimer
 from heclstm_lib.he.server import Server
 from heclstm_lib.he.store import load_plan
-
-__all__ = ["evaluate_request", "make_executor"]
 
 _servers: dict[tuple[str, str], Server] = {}
 

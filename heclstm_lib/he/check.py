@@ -11,8 +11,8 @@ import numpy as np
 from heclstm_lib.errors import DepthBudgetExceeded, PlanError
 from heclstm_lib.he.masking import check_masks
 from heclstm_lib.he.params import check_security
-from heclstm_lib.he.plan import Op, Plan, Signature
-from heclstm_lib.he.signature import InputRange
+from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.signature import InputRange, Signature
 
 
 def check_signature(signature: Signature | Plan) -> None:

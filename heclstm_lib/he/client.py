@@ -18,10 +18,10 @@ from heclstm_lib.he.input_range import check_range, warn_outside
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.layout_io import check_frames, decode_outputs, encode_inputs
 from heclstm_lib.he.packing import Vector
-from heclstm_lib.he.plan import Signature
 from heclstm_lib.he.plausible import plausible_limit, warn_implausible
 from heclstm_lib.he.refresh import load_at, refresh_header
 from heclstm_lib.he.seal import from_bytes, load_context
+from heclstm_lib.he.signature import Signature
 from heclstm_lib.he.wire import iter_chunks, read_count, read_header, write_message
 
 OnChunk = Callable[[], object]

@@ -41,9 +41,10 @@ from heclstm_lib.errors import DataError, PlanError
 from heclstm_lib.he.masking import BOUND_BITS, mask_bits
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import END_ROOM_BITS, CkksParameters
-from heclstm_lib.he.plan import Plan, Refresh
+from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.refresh import Mask, Masker
 from heclstm_lib.he.seal import Context
+from heclstm_lib.he.signature import Refresh
 
 GRID = 16
 """Shared values are multiples of sigma / GRID, or less: their low digits are noise's low digits."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from heclstm_lib.errors import SecretError
+from heclstm_lib.files import scratch_file
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.params import CkksParameters, check_security
 from heclstm_lib.he.seal import api, load_context, rotation_element, to_bytes
@@ -34,9 +31,9 @@ class SealKeys:
 
     def secret_bytes(self) -> bytes:
         """The secret key itself, serialised, for `he.secret_bundle` and nothing else."""
-        with _memory_file() as path:
-            self._generator.secret_key().save(str(path))
-            return path.read_bytes()
+        with scratch_file() as (file, path):
+            self._generator.secret_key().save(path)
+            return file.read()
 
     def relinearisation_key(self) -> bytes:
         """A relinearisation key, seeded."""
@@ -106,27 +103,14 @@ class SecretKeys(SealKeys):
 
 def _load_secret(stored: bytes, context: Any) -> Any:
     secret = api.SecretKey()
-    with _memory_file() as path:
-        path.write_bytes(stored)
+    with scratch_file() as (file, path):
+        file.write(stored)
+        file.flush()
         try:
-            secret.load(context, str(path))
+            secret.load(context, path)
         except (RuntimeError, ValueError, IndexError) as error:
             raise SecretError(
                 f"{len(stored)} bytes are no secret key for the plan's parameters: {error}. Use "
                 "the secret bundle made with this plan's signature."
             ) from error
     return secret
-
-
-@contextmanager
-def _memory_file() -> Iterator[Path]:
-    """A file that never reaches a disk (Linux), or that only its owner may read."""
-    if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("heclstm")
-        try:
-            yield Path(f"/proc/self/fd/{handle}")
-        finally:
-            os.close(handle)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder) / "object"

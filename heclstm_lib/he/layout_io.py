@@ -8,7 +8,8 @@ import numpy as np
 
 from heclstm_lib.errors import DataError
 from heclstm_lib.he.packing import Vector
-from heclstm_lib.he.plan import Plan, Signature
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.signature import Signature
 
 
 def encode_inputs(signature: Signature | Plan, frames: Vector) -> Iterator[Vector]:

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import Refresh
+from heclstm_lib.he.signature import Refresh
 
 BOUND_BITS = 6
 """Slots of a state are taken to be below 2^6 in size; trained states are of the order of 1."""

@@ -15,8 +15,6 @@ from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.params import CkksParameters, security_report
 from heclstm_lib.he.signature import InputSpec, OutputSpec, Refresh, Signature
 
-__all__ = ["KINDS", "InputSpec", "Op", "OutputSpec", "Plan", "Refresh", "Signature"]
-
 KINDS = (
     "input",
     "add",

@@ -16,7 +16,7 @@ import numpy as np
 from heclstm_lib.he.backend import execute
 from heclstm_lib.he.clear import ClearBackend
 from heclstm_lib.he.layout_io import decode_outputs, encode_inputs
-from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.packing import Vector, slot_exponents
 from heclstm_lib.he.plan import Op, Plan
 
 KEPT = 2000
@@ -32,12 +32,7 @@ class Encoding:
     @cached_property
     def _places(self) -> np.ndarray:
         """Where slot j stands among the values at zeta^1, zeta^3, .., zeta^(2N-1)."""
-        powers = np.empty(self.degree // 2, dtype=np.int64)
-        power = 1
-        for j in range(len(powers)):
-            powers[j] = power
-            power = power * 3 % (2 * self.degree)
-        return (powers - 1) // 2
+        return (slot_exponents(self.degree // 2) - 1) // 2
 
     @cached_property
     def _twist(self) -> np.ndarray:

@@ -22,9 +22,10 @@ from heclstm_lib.errors import WireError
 from heclstm_lib.he.header import message_header, shared_terms
 from heclstm_lib.he.masking import mask_bits
 from heclstm_lib.he.memory import coefficients
-from heclstm_lib.he.plan import Op, Plan, Refresh, Signature
+from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.residues import WideIntegers, add_mod, subtract_mod
 from heclstm_lib.he.seal import Context, api, from_bytes, to_bytes
+from heclstm_lib.he.signature import Refresh, Signature
 from heclstm_lib.he.transform import to_ntt
 from heclstm_lib.he.wire import iter_chunks, read_header, write_message
 

@@ -23,7 +23,8 @@ from heclstm_lib.he.check import check_channels, check_signature
 from heclstm_lib.he.check_types import check_types
 from heclstm_lib.he.packing import Layout, Vector
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan, Refresh, Signature
+from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.signature import InputSpec, OutputSpec, Refresh, Signature
 
 _UNREADABLE = (
     OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError,

@@ -15,7 +15,8 @@ import uvicorn
 from heclstm_lib.errors import HeclstmError, PlanError, ServiceError
 from heclstm_lib.he.check import verify_plan
 from heclstm_lib.he.flooding import check_flooding
-from heclstm_lib.he.plan import Plan, Signature
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.signature import Signature
 from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.service.app import make_app
 from heclstm_lib.service.options import ServiceOptions, add_arguments, from_arguments

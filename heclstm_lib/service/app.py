@@ -13,7 +13,8 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from heclstm_lib import __version__
 from heclstm_lib.errors import ServiceError
 from heclstm_lib.he.header import versions
-from heclstm_lib.he.plan import Plan, Signature
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.signature import Signature
 from heclstm_lib.service.dispatcher import Dispatcher
 from heclstm_lib.service.intake import Body, Intake
 from heclstm_lib.service.options import ServiceOptions

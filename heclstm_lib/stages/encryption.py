@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.evaluation.encrypted import EncryptedRun, evaluate_encrypted
-from heclstm_lib.evaluation.fanout import make_executor
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle

@@ -12,6 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ def fit_table(fits: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@cache
 def _source_digest() -> str:
     """sha256 over the sources that methods are made of."""
     package = Path(__file__).parents[1]

@@ -9,6 +9,7 @@ import pytest
 from faulty import Inline
 
 from heclstm_lib import party_cli
+from heclstm_lib.batch import command
 from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.batch.run import evaluate_folder
 from heclstm_lib.cli import make_parser
@@ -55,7 +56,7 @@ def test_the_command_floods_with_a_fresh_zero_unless_told_otherwise(
         seen.append(flood_bits)
         return BatchReport((), (), (), 0.0)
 
-    monkeypatch.setattr(party_cli, "evaluate_folder", evaluate)
+    monkeypatch.setattr(command, "evaluate_folder", evaluate)
     where = ["--plan", str(case.plan), "--public", str(case.bundle), "--out", str(tmp_path)]
     args = make_parser().parse_args(["evaluate", str(case.requests), *where, *given])
     assert party_cli.run_evaluate(args) == 0

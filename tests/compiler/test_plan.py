@@ -17,7 +17,8 @@ from heclstm_lib.errors import DepthBudgetExceeded, PlanError, SecurityError
 from heclstm_lib.he.check import check_plan
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.plan import Op, Plan
+from heclstm_lib.he.signature import InputSpec, OutputSpec
 
 SIZES = [
     {"frames": frames, "degree": degree, "dense": dense}

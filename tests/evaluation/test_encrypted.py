@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.compiler.chain import choose_parameters
 from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import HeclstmError, PlanError, WireError
 from heclstm_lib.evaluation.agreement import agreement
 from heclstm_lib.evaluation.encrypted import evaluate_encrypted
-from heclstm_lib.evaluation.fanout import evaluate_request, make_executor
+from heclstm_lib.evaluation.fanout import evaluate_request
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.provenance import thread_counts

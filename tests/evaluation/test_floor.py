@@ -10,7 +10,8 @@ from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.evaluation.floor import floor_cells, floor_table, measure_floor, sum_shapes
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, OutputSpec, Plan
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.he.signature import InputSpec, OutputSpec
 
 PARAMS = CkksParameters(poly_degree=8192, levels=2, scale_bits=40, first_bits=50, special_bits=60)
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from strand_plans import COSTS, PARAMS, random_plan
 
+from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.errors import HeclstmError, PlanError, StrandError, WireError
 from heclstm_lib.evaluation import strand_task
-from heclstm_lib.evaluation.fanout import make_executor
 from heclstm_lib.evaluation.strands import evaluate_on_strands, op_seconds
 from heclstm_lib.he import exchange
 from heclstm_lib.he.client import Client

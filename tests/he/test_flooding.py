@@ -25,9 +25,9 @@ from heclstm_lib.he.flooding import (
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.memory import coefficients
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import OutputSpec
 from heclstm_lib.he.seal import from_bytes, load_context
 from heclstm_lib.he.server import Server
+from heclstm_lib.he.signature import OutputSpec
 from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.he.wire import iter_chunks
 

@@ -19,9 +19,10 @@ from heclstm_lib.he.header import message_header
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.seal import Context
 from heclstm_lib.he.server import Server
+from heclstm_lib.he.signature import InputSpec, OutputSpec
 from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.he.wire import iter_chunks, write_message
 

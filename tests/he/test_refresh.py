@@ -21,12 +21,13 @@ from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.masking import BOUND_BITS, check_masks, hiding_bits, mask_bits
 from heclstm_lib.he.memory import coefficients, plaintext_coefficients
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import Plan, Refresh
+from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.refresh import Mask, Masker, refresh_header
 from heclstm_lib.he.residues import WideIntegers
 from heclstm_lib.he.seal import api, from_bytes, load_context, to_bytes
 from heclstm_lib.he.segments import refresh_summary, segment_rows, segments
 from heclstm_lib.he.server import Server
+from heclstm_lib.he.signature import Refresh
 from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.he.transform import from_ntt
 from heclstm_lib.he.wire import iter_chunks, write_message

@@ -13,8 +13,9 @@ from heclstm_lib.he.clear import ClearBackend
 from heclstm_lib.he.keys import SecretKeys
 from heclstm_lib.he.packing import Layout
 from heclstm_lib.he.params import CkksParameters
-from heclstm_lib.he.plan import InputSpec, Op, OutputSpec, Plan
+from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.he.seal import SealBackend, from_bytes, load_context
+from heclstm_lib.he.signature import InputSpec, OutputSpec
 from heclstm_lib.he.simulate import SimulateBackend
 
 PARAMS = CkksParameters(poly_degree=8192, levels=2, scale_bits=40, first_bits=50, special_bits=50)
