@@ -48,9 +48,10 @@ class DataConfig:
     sequences: int | None = None  # generated (embedded set) or kept at most (real sets)
     seed: int = 2021  # of the generator or of the subsample
     magnification: int | None = None  # BreaKHis only; None: 40 -> 100 -> 200 -> 400X
+    slices: int = 1  # AdrenalMNIST3D only: a frame's channels, parts of its slab along the depth
 
     def __post_init__(self) -> None:
-        _check_ranges(self, frames=(1, math.inf), image_size=(8, math.inf))
+        _check_ranges(self, frames=(1, math.inf), image_size=(8, math.inf), slices=(1, 28))
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,24 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """One setting of AdamW that a search tries; an open rate of the twin is the study's."""
+
+    learning_rate: float
+    weight_decay: float
+    polynomial_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        rates = dict.fromkeys(
+            ("learning_rate", "polynomial_learning_rate"), (_ABOVE_ZERO, math.inf)
+        )
+        _check_ranges(self, **rates, weight_decay=(0, math.inf))
+
+    def __str__(self) -> str:
+        return f"rate {self.learning_rate:g}, decay {self.weight_decay:g}"
+
+
+@dataclass(frozen=True)
 class HEConfig:
     """CKKS parameters; the modulus chain is [first, scale x levels, special].
 
@@ -145,6 +164,7 @@ class DatasetStudy:
     train: TrainConfig = field(default_factory=TrainConfig)
     he: HEConfig = field(default_factory=HEConfig)
     folds: tuple[int, ...] = (0,)
+    search: tuple[Setting, ...] = ()  # tried in every fold, on its validation patients; () : none
     ablations: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()  # competing methods and controls (heclstm_lib.methods.registry)
     bootstrap: int = 2000

@@ -11,11 +11,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from heclstm_lib.config import TrainConfig
+from heclstm_lib.config import Setting, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.errors import ConfigError, DivergenceError, TrainingError
 from heclstm_lib.methods import torch_training
-from heclstm_lib.methods.budget import MIN_STEPS, MethodBudget, Setting
+from heclstm_lib.methods.budget import MIN_STEPS, MethodBudget
 from heclstm_lib.methods.chabanne_cnn import NormalRelu
 from heclstm_lib.methods.lrcn import Lrcn
 from heclstm_lib.methods.multi_feature_svm import COLOUR_BINS, LEVELS, frame_features
