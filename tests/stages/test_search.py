@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from heclstm_lib.evaluation.ensemble import ensemble_rows, mean_over_folds
 from heclstm_lib.evaluation.operating_point import choose_threshold
 from heclstm_lib.methods.budget import budget_of
 from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.results import ResultStore
+from heclstm_lib.stages.encryption import encrypted_ensemble
 from heclstm_lib.stages.training import Training, prediction_table, train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
 
@@ -102,3 +105,17 @@ def test_folds_that_test_different_patients_are_no_ensemble() -> None:
         .fold.eq(0)
         .all()
     )
+
+
+def test_the_encrypted_ensemble_averages_what_was_decrypted(tmp_path: Path) -> None:
+    members = rows_of({0: [0.0, 1.0, 2.0, 3.0], 1: [4.0, 1.0, 0.0, 5.0]})
+    val = rows_of({0: [0.0, 1.0, 0.0, 2.0], 1: [0.0, 3.0, 0.0, 2.0]}, "val")
+    predictions = pd.concat([members, val], ignore_index=True)
+    store = ResultStore(tmp_path)
+    together = pd.concat([predictions, ensemble_rows(predictions, 1.0)], ignore_index=True)
+    store.write_table("02_plaintext_training.predictions", together)
+    found = encrypted_ensemble(store, members.assign(encrypted=members.score + 0.25))
+    assert found.clear.tolist() == [2.0, 1.0, 1.0, 4.0]
+    assert found.score.tolist() == [2.25, 1.25, 1.25, 4.25]
+    assert set(found.threshold) == {2.0} and set(found.fold) == {0}
+    assert encrypted_ensemble(store, members[members.fold == 0].assign(encrypted=0.0)).empty
