@@ -11,7 +11,7 @@ from pathlib import Path
 
 from heclstm_lib.config import DatasetStudy, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet, load_sequences
-from heclstm_lib.data.splits import apply_split
+from heclstm_lib.data.splits import apply_split, find_split
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Workspace:
 
     def sets(self, fold: int) -> dict[str, SequenceSet]:
         """The fold's train, val and test sequences, split by patient."""
-        return apply_split(self.sequences, fold)
+        return apply_split(self.sequences, fold, find_split(self.sequences, fold, self.data))
 
 
 def open_workspace(study: DatasetStudy, folder: Path, data: Path | None = None) -> Workspace:
