@@ -45,8 +45,8 @@ def mask_bits(params: CkksParameters, refresh: Refresh, bound_bits: int = BOUND_
     if room < 1:
         raise PlanError(
             f"a mask over values below 2^{bound_bits} at scale 2^{math.log2(refresh.scale):.1f} "
-            f"has no room in the {modulus.bit_length()} bits of level {refresh.sent_level}. Send the "
-            "values at a higher level or take a larger first prime."
+            f"has no room in the {modulus.bit_length()} bits of level {refresh.sent_level}. "
+            "Send the values at a higher level or take a larger first prime."
         )
     return room.bit_length()
 
