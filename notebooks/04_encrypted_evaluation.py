@@ -98,7 +98,7 @@ print(f"{agreed['flips']} of {agreed['n']} decisions differ between encrypted an
 # %% [markdown]
 # ### Of which the scales alone
 # The same plan on all test sequences, with inputs and weights rounded as CKKS encodes them, but
-# without encryption noise. Notebook 07 puts both losses into one figure.
+# without encryption noise. Notebook 08 puts both losses into one figure.
 
 # %%
 rounded = stage.write_table("quantised", quantised_scores(space))

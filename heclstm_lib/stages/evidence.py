@@ -14,9 +14,22 @@ from heclstm_lib.results import ResultStore
 
 TRAINING, ENCRYPTED = "02_plaintext_training", "04_encrypted_evaluation"
 ABLATIONS, METHOD_STAGE = "05_ablations", "06_competing_methods"
+ENCRYPTED_METHODS = "07_encrypted_competitors"
 FULL = "full"
 OURS = "HE-friendly"
 VARIANTS_OF_OURS = ("bi_lstm",)  # among the methods of notebook 06, but no competitor
+
+
+def family_of(method: str) -> str:
+    """Which family of hypotheses a method belongs to: "competing", "control" or "ours".
+
+    p values are corrected (Holm) within a family: the claim on competing methods does not depend on
+    how many controls or variants of our own network stand in the same table.
+    """
+    known = METHODS.get(method)
+    if known is None or method in VARIANTS_OF_OURS:
+        return "ours"
+    return "control" if known.kind == "control" else "competing"
 
 
 @dataclass(frozen=True)
@@ -55,8 +68,7 @@ class Evidence:
         """The rows of `methods` without controls and without our own network."""
         if self.methods is None:
             return None
-        rivals = {name for name, method in METHODS.items() if method.kind != "control"}
-        rows = self.methods[self.methods.method.isin(rivals - set(VARIANTS_OF_OURS))]
+        rows = self.methods[self.methods.method.map(family_of) == "competing"]
         return None if rows.empty else rows
 
     @property

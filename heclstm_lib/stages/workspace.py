@@ -13,7 +13,7 @@ from pathlib import Path
 
 from heclstm_lib.config import DatasetStudy, Setting, TrainConfig, build, to_dict
 from heclstm_lib.data.sequences import SequenceSet, load_sequences
-from heclstm_lib.data.splits import apply_split
+from heclstm_lib.data.splits import apply_split, find_split
 from heclstm_lib.errors import ConfigError, TrainingError
 
 
@@ -55,7 +55,7 @@ class Workspace:
 
     def sets(self, fold: int) -> dict[str, SequenceSet]:
         """The fold's train, val and test sequences, split by patient."""
-        return apply_split(self.sequences, fold)
+        return apply_split(self.sequences, fold, find_split(self.sequences, fold, self.data))
 
 
 def with_setting(train: TrainConfig, setting: Setting) -> TrainConfig:
