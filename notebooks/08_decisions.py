@@ -43,7 +43,6 @@ from heclstm_lib.evaluation.decision import (
     referral_curve,
     referrals_for,
 )
-from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.evaluation.paired import auc_tests, compare_decisions, contribution_table
 from heclstm_lib.evaluation.published import published_table
 from heclstm_lib.evaluation.waterfall import waterfall_table
@@ -61,6 +60,7 @@ from heclstm_lib.stages.evidence import (
     FULL,
     OURS,
     Evidence,
+    beside_published,
     decision_rows,
     family_of,
     strongest_competitor,
@@ -221,13 +221,12 @@ published = published_table(dataset)
 if published.empty:
     print("No published number with a split by patient is known for this data set.")
 else:
-    own = metric_table(ours, bootstrap).set_index("metric").estimate
-    mine = {"method": "ours, HE-friendly", "auc": own["auc"], "source": "this study"}
-    display(pd.concat([published, pd.DataFrame([mine])], ignore_index=True))
+    own = stage.write_table("beside_published", beside_published(evidence, bootstrap))
+    display(pd.concat([published, own], ignore_index=True))
 
 # %% [markdown]
 # Their accuracies are at a probability of 0.5, ours are at the validation-chosen threshold, so
-# that only the AUC is set beside them.
+# that only the AUC is set beside them. They give no intervals; ours are over test patients.
 #
 # ## Claims
 # "Supported" and "contradicted" need an interval or a corrected p value that says so; all else is

@@ -97,9 +97,7 @@ def contribution_table(rows: pd.DataFrame, full: str, bootstrap: int) -> pd.Data
     return result.assign(p_holm=holm(result.p.fillna(1.0).tolist()))
 
 
-def auc_tests(
-    rows: pd.DataFrame, reference: str, family: Family = one_family
-) -> pd.DataFrame:
+def auc_tests(rows: pd.DataFrame, reference: str, family: Family = one_family) -> pd.DataFrame:
     """AUC differences by DeLong's test (over patients and folds), with effect sizes.
 
     Columns method, auc, d (Cohen's d of the AUC), difference (method - reference), d_difference,

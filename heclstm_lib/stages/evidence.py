@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from heclstm_lib.evaluation.metrics import Decisions, auc
+from heclstm_lib.evaluation.ensemble import ENSEMBLE
+from heclstm_lib.evaluation.metrics import Decisions, auc, metric_row
 from heclstm_lib.methods.registry import METHODS
 from heclstm_lib.results import ResultStore
 
@@ -17,6 +18,7 @@ ABLATIONS, METHOD_STAGE = "05_ablations", "06_competing_methods"
 ENCRYPTED_METHODS = "07_encrypted_competitors"
 FULL = "full"
 OURS = "HE-friendly"
+OUR_ENSEMBLE = "HE-friendly ensemble"
 VARIANTS_OF_OURS = ("bi_lstm",)  # among the methods of notebook 06, but no competitor
 
 
@@ -58,6 +60,17 @@ class Evidence:
         return rows[(rows.twin == twin) & (rows.part == part)].reset_index(drop=True)
 
     @cached_property
+    def ensemble(self) -> pd.DataFrame:
+        """The ensemble's test scores, once for each fold, so that they pair with any method's rows.
+
+        Empty where folds test different patients.
+        """
+        rows = self.twin(ENSEMBLE).drop(columns="fold")
+        return rows.merge(
+            pd.DataFrame({"fold": self.twin("polynomial").fold.unique()}), how="cross"
+        )
+
+    @cached_property
     def methods(self) -> pd.DataFrame | None:
         """Test scores of the competing methods and controls of notebook 06."""
         rows = self.table(METHOD_STAGE, "predictions")
@@ -93,6 +106,27 @@ def strongest_competitor(evidence: Evidence) -> tuple[str, pd.DataFrame] | None:
     areas = {str(name): auc(Decisions.of(part)) for name, part in rows.groupby("method")}
     best = max(areas, key=lambda name: areas[name])
     return best, rows[rows.method == best].reset_index(drop=True)
+
+
+def beside_published(evidence: Evidence, bootstrap: int) -> pd.DataFrame:
+    """Our rows of the table of published numbers: method, auc, ci_low, ci_high, source.
+
+    One network (mean over seeds or folds), and where there is one the ensemble, in clear and from
+    decrypted scores.
+    """
+    shown = {"ours, HE-friendly, one network": evidence.twin("polynomial")}
+    if len(evidence.ensemble):
+        shown["ours, HE-friendly ensemble"] = evidence.twin(ENSEMBLE)
+    decrypted = evidence.table(ENCRYPTED, "ensemble")
+    if decrypted is not None and len(decrypted):
+        shown["ours, the ensemble evaluated encrypted"] = decrypted
+    rows = []
+    for name, part in shown.items():
+        found = metric_row(auc, part, bootstrap)
+        interval = {"ci_low": found["ci_low"], "ci_high": found["ci_high"]}
+        source = f"this study, {found['n_patients']} test patients"
+        rows.append({"method": name, "auc": found["estimate"]} | interval | {"source": source})
+    return pd.DataFrame(rows)
 
 
 def waterfall_steps(evidence: Evidence) -> dict[str, pd.DataFrame]:
