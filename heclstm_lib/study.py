@@ -14,6 +14,7 @@ from typing import Any
 
 from heclstm_lib.config import Profile, load_profile, to_dict
 from heclstm_lib.errors import ConfigError, HeclstmError, ReportError
+from heclstm_lib.grid import load_grid
 from heclstm_lib.index import write_index
 from heclstm_lib.paths import manifests_dir, repo_root
 from heclstm_lib.record import FILE, NotebookRun, StudyRecord, load_record, write_record
@@ -64,7 +65,7 @@ def run_study(
     sources = find_notebooks(notebooks or repo_root() / "notebooks")
     tasks = list(make_tasks(loaded, profile, out, data, datasets, sources))
     record = load_record(out, loaded.name)
-    digest = library_digest() + json.dumps(to_dict(loaded))
+    digest = library_digest() + json.dumps(to_dict(loaded)) + grid_texts(loaded)
     if not resume:  # every number is to come from this run
         clear_work(out, {task.dataset for task in tasks if task.dataset})
     write_record(out, record)  # from here on `out` is known as a study
@@ -91,7 +92,8 @@ def clear_work(out: Path, datasets: Collection[str]) -> None:
     Raises ConfigError, before anything is removed, when `out` holds no study: the files are not
     known to be ours.
     """
-    folders = [out / "work" / dataset for dataset in datasets]
+    places = [(out / "work" / name, out / name / "work") for name in datasets]
+    folders = [folder for pair in places for folder in pair]
     for folder in folders:
         if not (out / FILE).is_file() and folder.is_dir() and any(folder.iterdir()):
             raise ConfigError(
@@ -155,6 +157,7 @@ def library_digest() -> str:
     package = Path(__file__).parent
     files = [
         *package.rglob("*.py"),
+        *package.rglob("grids/*.yml"),
         *manifests_dir().rglob("*.json"),
         *manifests_dir().rglob("*.csv"),
     ]
@@ -162,6 +165,12 @@ def library_digest() -> str:
     for path in sorted(files):
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
+
+
+def grid_texts(profile: Profile) -> str:
+    """The grid files of its own that a profile names; ConfigError for one that cannot be read."""
+    named = dict.fromkeys(study.grid for study in profile.studies)
+    return json.dumps([load_grid(path).text for path in named if path is not None])
 
 
 def _run(

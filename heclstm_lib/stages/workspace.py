@@ -11,10 +11,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from heclstm_lib.config import DatasetStudy, Setting, TrainConfig, build, to_dict
+from heclstm_lib.config import DatasetStudy, Setting, TrainConfig, to_dict
 from heclstm_lib.data.sequences import SequenceSet, load_sequences
 from heclstm_lib.data.splits import apply_split, find_split
 from heclstm_lib.errors import ConfigError, TrainingError
+from heclstm_lib.typed import build
 
 
 @dataclass(frozen=True)
