@@ -1,7 +1,7 @@
 """Run rows of the ablation grid, each finished row kept and taken up again.
 
-<out>/<data set>/work/ablations/<row>/row.json and predictions.parquet, written last; beside them
-run-<digest>/ with checkpoints and models. A row that trains does so on every fold; a row that only
+In `rows_folder`: <row>/row.json and predictions.parquet, written last; beside them run-<digest>/
+with checkpoints and models. A row that trains does so on every fold; a row that only
 changes the encryption takes the study's own network of the first fold, trained where notebook 02
 trains it, and evaluates a few test sequences encrypted.
 """

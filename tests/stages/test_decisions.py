@@ -133,12 +133,15 @@ def test_claims_follow_the_intervals(evidence: Evidence) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strength", "word"), [(0.0, "supported"), (2.0, "undecided"), (9.0, "contradicted")]
+    ("mine", "theirs", "word"),
+    [(2.0, 0.0, "supported"), (2.0, 2.0, "undecided"), (0.5, 9.0, "contradicted")],
 )
-def test_encrypted_competitors_make_a_claim(evidence: Evidence, strength: float, word: str) -> None:
-    """Ours at signal 2 beside others that score noise, the same, or far better."""
-    ours = make_rows(2.0, 0, method=ENCRYPTED_OURS)
-    others = [make_rows(strength, 0 if strength == 2.0 else seed, method=name)
+def test_encrypted_competitors_make_a_claim(
+    evidence: Evidence, mine: float, theirs: float, word: str
+) -> None:
+    """Ours beside others that score noise, the same, or far better."""
+    ours = make_rows(mine, 0, method=ENCRYPTED_OURS)
+    others = [make_rows(theirs, 0 if theirs == mine else seed, method=name)
               for seed, name in ((21, "linear_svm"), (22, "cryptonets"))]  # fmt: skip
     predictions = pd.concat([ours, *others], ignore_index=True)
     predictions["encrypted"] = predictions.score + 1e-6
