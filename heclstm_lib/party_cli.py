@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
@@ -221,7 +221,7 @@ def _evaluate_places(args: argparse.Namespace, bar: tqdm) -> BatchReport:
     """A batch whose files lie in a store, or whose workers are Dask's."""
     places = Places.of(args.plan, args.public, args.requests, args.out)
     bar.total = sum(name.endswith(".request") for name in list_names(places.requests))
-    shared = {
+    shared: dict[str, Any] = {
         "workers": args.workers, "memory_mb": args.memory_mb, "flood_bits": args.flood_bits,
         "on_result": lambda _result: bar.update(),
     }  # fmt: skip

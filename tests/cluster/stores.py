@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 
 from heclstm_lib.cluster.command import Places
@@ -11,18 +12,16 @@ from heclstm_lib.storage import join, upload
 
 
 class Store(logging.Handler):
-    """Requests to a server, counted by method and file name."""
+    """Requests to a server, whole files only (200, not 206), by method and name."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        words = record.getMessage().replace('"', " ").split()
-        for method in ("GET", "PUT"):
-            if method in words:
-                path = words[words.index(method) + 1].partition("?")[0]
-                self.counts[method, path.rpartition("/")[2]] += 1
+        found = re.search(r'(GET|PUT) ([^ ?]+)\S* HTTP.*" 200 ', record.getMessage())
+        if found:
+            self.counts[found[1], found[2].rpartition("/")[2]] += 1
 
 
 def put(case: SmallCase, folder: str) -> Places:

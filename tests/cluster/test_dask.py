@@ -96,7 +96,7 @@ def test_scores_are_those_of_processes_and_nothing_large_crosses_the_scheduler(
     report = run_on_dask(places, address, flood_bits=None)
     assert report.evaluated == NAMES
     assert max(sent) < 4000 and len(sent) == len(NAMES)
-    assert store.counts["GET", "public.bundle"] <= 2 + 2  # workers, and its magic and digest
+    assert store.counts["GET", "public.bundle"] == 1  # two workers, one disk
     out = fetched(places, tmp_path / "out")
     np.testing.assert_array_equal(scores(made, out), scores(made, right))
     assert digests(out) == digests(right)
