@@ -20,7 +20,11 @@ from heclstm_lib.cluster.dask_executor import MEMORY
 from heclstm_lib.cluster.need import offered_mb
 
 START_S, PAUSE_S = 60.0, 0.05
-KEYS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "any",
+    "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 """What the S3 server, which asks for no real ones, is sent."""
 
 
