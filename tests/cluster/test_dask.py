@@ -133,6 +133,7 @@ def test_a_request_that_kills_every_worker_is_found_out(
     assert "each worker that tried it ended" in report.failed[0].reason
 
 
+@pytest.mark.slow
 def test_a_lost_scheduler_is_said_and_the_rest_is_done_later(
     made: SmallCase, bucket: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, right: Path,

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from small_study import small_study
 
 from heclstm_lib.cli import main
-from heclstm_lib.config import DatasetStudy, load_profile, to_dict
+from heclstm_lib.config import to_dict
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.figures.ablations import plot_axes
 from heclstm_lib.grid import Row, load_grid
@@ -40,14 +41,7 @@ EPOCHS = 2  # of each twin
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The smoke study with 60 sequences and two epochs a twin."""
-    study: DatasetStudy = load_profile("smoke").study("embedded")
-    study = dataclasses.replace(
-        study,
-        data=dataclasses.replace(study.data, sequences=60),
-        train=dataclasses.replace(study.train, epochs=EPOCHS, polynomial_epochs=EPOCHS),
-        he=dataclasses.replace(study.he, workers=1),
-        ablations=(),
-    )
+    study = small_study(EPOCHS, EPOCHS, ablations=())
     return open_workspace(study, tmp_path_factory.mktemp("study") / "work" / "embedded")
 
 

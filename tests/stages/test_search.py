@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_study import small_study
 
-from heclstm_lib.config import DatasetStudy, Setting, load_profile
+from heclstm_lib.config import Setting
 from heclstm_lib.errors import TrainingError
 from heclstm_lib.evaluation.ensemble import ensemble_rows, mean_over_folds
 from heclstm_lib.evaluation.operating_point import choose_threshold
@@ -26,13 +27,7 @@ USELESS, USEFUL = Setting(1e-9, 0.0, 1e-9), Setting(1e-2, 1e-3)
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A study that tries a rate which cannot learn and one that can."""
-    study: DatasetStudy = load_profile("smoke").study("embedded")
-    study = dataclasses.replace(
-        study,
-        data=dataclasses.replace(study.data, sequences=60),
-        train=dataclasses.replace(study.train, epochs=6, polynomial_epochs=2, learning_rate=0.5),
-        search=(USELESS, USEFUL),
-    )
+    study = small_study(6, 2, train={"learning_rate": 0.5}, search=(USELESS, USEFUL))
     return open_workspace(study, tmp_path_factory.mktemp("work"))
 
 

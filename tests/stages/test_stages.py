@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_study import small_study
 
-from heclstm_lib.config import DatasetStudy, load_profile
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.sequence_files import normalise
 from heclstm_lib.he.store import load_plan, load_signature
@@ -28,13 +28,7 @@ TEST_ROWS = ["sequence_id", "patient_id", "label", "score", "threshold", "fold"]
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The smoke study with 60 sequences, two folds, two epochs a twin."""
-    study: DatasetStudy = load_profile("smoke").study("embedded")
-    study = dataclasses.replace(
-        study,
-        data=dataclasses.replace(study.data, sequences=60),
-        train=dataclasses.replace(study.train, epochs=2, polynomial_epochs=2),
-        folds=FOLDS,
-    )
+    study = small_study(2, 2, folds=FOLDS)
     return open_workspace(study, tmp_path_factory.mktemp("work"))
 
 
