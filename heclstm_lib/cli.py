@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heclstm_lib import __version__
+from heclstm_lib.ablate_cli import add_ablate_parser
 from heclstm_lib.bench_cli import add_bench_parser
 from heclstm_lib.calibrate_cli import add_calibrate_parser
 from heclstm_lib.config import list_profiles
@@ -33,6 +34,7 @@ EXAMPLES = """examples:
   heclstm data list
   heclstm plan --profile smoke --json
   heclstm keygen --signature signature.json           then encrypt, evaluate, decrypt
+  heclstm ablate --profile smoke --row no_lstm
   heclstm calibrate --poly-degree 16384
   heclstm bench --list
 """
@@ -54,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_data_parser(commands)
     add_plan_parser(commands)
     add_party_parsers(commands)
+    add_ablate_parser(commands)
     add_calibrate_parser(commands)
     add_bench_parser(commands)
     add_serve_parser(commands)

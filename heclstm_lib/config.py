@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-import types
-import typing
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,8 +13,13 @@ from typing import Any
 import yaml
 
 from heclstm_lib.errors import ConfigError
+from heclstm_lib.typed import build
 
 RECURRENCES = ("lstm", "sru")
+FIT_METHODS = ("learned", "least_squares", "chebyshev", "minimax")
+ACTIVATIONS = ("quadratic", "square")
+UNITS = ("per_feature", "scalar", "off")
+VOTES = ("learned", "equal", "last")
 _ABOVE_ZERO = sys.float_info.min  # the smallest normal number, for a range without its zero
 
 
@@ -36,6 +39,24 @@ def _check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
             raise ConfigError(
                 f"{type(config).__name__}.{name}: expected {expected}{each}, got {value!r}."
             )
+
+
+def _check_choices(config: Any, **choices: tuple[str, ...]) -> None:
+    """Hold fields against the words they may be. Raises ConfigError."""
+    for name, known in choices.items():
+        if (value := getattr(config, name)) not in known:
+            expected = f"{', '.join(known[:-1])} or {known[-1]}"
+            raise ConfigError(
+                f"{type(config).__name__}.{name}: expected {expected}, got {value!r}."
+            )
+
+
+def _switched(on: str, off: str) -> Any:
+    """A field of words, default `on`; true and false (in YAML also on, off) stand for two of them.
+
+    So profiles and models written when it was a switch can still be read.
+    """
+    return field(default=on, metadata={True: on, False: off})
 
 
 @dataclass(frozen=True)
@@ -63,19 +84,20 @@ class ModelConfig:
     pool: int = 2
     hidden: int = 16
     gate_degree: int = 2
+    fit: str = "learned"  # polynomials: fitted and trained on; the other methods' stay as fitted
+    activation: str = "quadratic"  # of the CNN: fitted to ReLU; "square": x^2 in both twins
     recurrence: str = "lstm"  # "lstm", or "sru": gates that do not read h, for long sequences
     lstm: bool = True  # off: no recurrence of either kind, z_t = s_t
-    weighted_unit: bool = True  # off: z_t = h_t
-    voting: bool = True  # off: score of the last frame
+    weighted_unit: str = _switched("per_feature", "off")  # or "scalar": one alpha; off: z_t = h_t
+    voting: str = _switched("learned", "last")  # or "equal": mean of the frames; "last" alone
 
     def __post_init__(self) -> None:
         names = ("conv_channels", "kernel_size", "stride", "pool", "hidden")
         _check_ranges(self, **dict.fromkeys(names, (1, math.inf)), gate_degree=(2, 3))
-        if self.recurrence not in RECURRENCES:
-            raise ConfigError(
-                f"ModelConfig.recurrence: expected {' or '.join(RECURRENCES)}, "
-                f"got {self.recurrence!r}."
-            )
+        _check_choices(
+            self, recurrence=RECURRENCES, fit=FIT_METHODS, activation=ACTIVATIONS,
+            weighted_unit=UNITS, voting=VOTES,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,7 +167,8 @@ class DatasetStudy:
     train: TrainConfig = field(default_factory=TrainConfig)
     he: HEConfig = field(default_factory=HEConfig)
     folds: tuple[int, ...] = (0,)
-    ablations: tuple[str, ...] = ()
+    ablations: tuple[str, ...] = ()  # rows of the grid, or axis:NAME for all rows of an axis
+    grid: str | None = None  # a grid file of one's own, beside the profile; None: the shipped one
     methods: tuple[str, ...] = ()  # competing methods and controls (heclstm_lib.methods.registry)
     bootstrap: int = 2000
     show_examples: bool = False  # single patients' images in the reports; else class averages
@@ -168,44 +191,6 @@ class Profile:
                 return study
         known = ", ".join(study.dataset for study in self.studies)
         raise ConfigError(f"profile '{self.name}' has no data set '{dataset}'; it has: {known}.")
-
-
-def build(cls: Any, raw: Any, where: str) -> Any:
-    """Build the frozen dataclass `cls` from a mapping, checking names and types."""
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{where}: expected a mapping for {cls.__name__}, got {raw!r}.")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(raw) - set(fields))
-    if unknown:
-        raise ConfigError(
-            f"{where}: unknown key(s) {', '.join(unknown)} for {cls.__name__}. "
-            f"Known keys: {', '.join(fields)}."
-        )
-    hints = typing.get_type_hints(cls)
-    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in raw.items()}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}.") from error
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, where)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: expected a list, got {value!r}.")
-        return tuple(_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is types.UnionType:
-        return None if value is None else _convert(args[0], value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}.")
-    return value
 
 
 def list_profiles() -> list[str]:
@@ -231,7 +216,16 @@ def load_profile(name_or_path: str) -> Profile:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read profile {path}: {error}") from error
-    return build(Profile, raw, path.name)
+    profile: Profile = build(Profile, raw, path.name)
+    studies = tuple(_located(study, path.parent) for study in profile.studies)
+    return dataclasses.replace(profile, studies=studies)
+
+
+def _located(study: DatasetStudy, folder: Path) -> DatasetStudy:
+    """With the grid file, given relative to the profile's folder, where it lies."""
+    if study.grid is None:
+        return study
+    return dataclasses.replace(study, grid=str(folder / study.grid))
 
 
 def to_dict(config: Any) -> dict[str, Any]:

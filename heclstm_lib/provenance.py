@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,17 @@ def collect_provenance(
 def library_versions() -> dict[str, str]:
     """Installed versions of the libraries that decide a number."""
     return {name: metadata.version(name) for name in LIBRARIES}
+
+
+@cache
+def source_digest(*places: str) -> str:
+    """sha256 over the library's sources in folders, or single files, of the package."""
+    package, total = Path(__file__).parent, hashlib.sha256()
+    for place in places:
+        found = package / place
+        for path in sorted(found.glob("*.py")) if found.is_dir() else [found]:
+            total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
 
 
 def cpu_model() -> str:

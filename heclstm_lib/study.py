@@ -14,6 +14,7 @@ from typing import Any
 
 from heclstm_lib.config import Profile, load_profile, to_dict
 from heclstm_lib.errors import ConfigError, HeclstmError, ReportError
+from heclstm_lib.grid import load_grid
 from heclstm_lib.index import write_index
 from heclstm_lib.paths import manifests_dir, repo_root
 from heclstm_lib.record import FILE, NotebookRun, StudyRecord, load_record, write_record
@@ -91,7 +92,8 @@ def clear_work(out: Path, datasets: Collection[str]) -> None:
     Raises ConfigError, before anything is removed, when `out` holds no study: the files are not
     known to be ours.
     """
-    folders = [out / "work" / dataset for dataset in datasets]
+    places = [(out / "work" / name, out / name / "work") for name in datasets]
+    folders = [folder for pair in places for folder in pair]
     for folder in folders:
         if not (out / FILE).is_file() and folder.is_dir() and any(folder.iterdir()):
             raise ConfigError(
@@ -151,9 +153,14 @@ def portable(path: Path) -> str:
 
 
 def study_digest(profile: Profile) -> str:
-    """Of library, manifests, splits and the resolved profile: whatever may change a result."""
+    """Of library, grids, manifests, splits and the resolved profile: all that may change a result.
+
+    ConfigError for a grid file of the profile's own that cannot be read.
+    """
     manifests = [*manifests_dir().rglob("*.json"), *manifests_dir().rglob("*.csv")]
-    return files_digest([*library_files(), *manifests]) + json.dumps(to_dict(profile))
+    grids = Path(__file__).parent.rglob("grids/*.yml")
+    files = files_digest([*library_files(), *grids, *manifests])
+    return files + json.dumps(to_dict(profile)) + grid_texts(profile)
 
 
 def library_files() -> list[Path]:
@@ -167,6 +174,12 @@ def files_digest(files: Iterable[Path]) -> str:
     for path in sorted(files):
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
+
+
+def grid_texts(profile: Profile) -> str:
+    """The grid files of its own that a profile names; ConfigError for one that cannot be read."""
+    named = dict.fromkeys(study.grid for study in profile.studies)
+    return json.dumps([load_grid(path).text for path in named if path is not None])
 
 
 def _run(

@@ -14,10 +14,11 @@
 # %% [markdown]
 # # 05 Ablations: what each part contributes
 #
-# Each variant changes one thing, is trained on the same folds with the same budget, and is compared
-# with the full network on the same test patients. All numbers are of polynomial twins, in clear
-# (notebook 04 measures what encryption changes); the plan's depth says what a variant would cost
-# encrypted.
+# Each row of the ablation grid changes one thing. A row that trains is trained on the same folds
+# with the same budget and compared with the full network on the same test patients, in clear
+# (notebook 04 measures what encryption changes); its plan says what it would cost encrypted. A row
+# that changes the encryption alone takes the full network and evaluates a few test sequences
+# encrypted. Rows found finished are taken up; the others are run here.
 
 # %% tags=["parameters"]
 profile = "default"
@@ -26,32 +27,44 @@ out = "../reports/default"
 data = ""
 
 # %%
-import pandas as pd
-
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metrics_by
+from heclstm_lib.figures.ablations import plot_axes
 from heclstm_lib.figures.tables import show_comparison, show_metrics
 from heclstm_lib.figures.training import plot_forest
-from heclstm_lib.models.variants import describe_variants
-from heclstm_lib.stages.ablations import run_variants
+from heclstm_lib.grid import load_grid
+from heclstm_lib.stages.ablation_tables import (
+    comparison_by_axis,
+    encrypted_table,
+    full_encrypted,
+    joined_predictions,
+    list_rows,
+    plan_table,
+)
+from heclstm_lib.stages.ablations import rows_folder, run_rows
 from heclstm_lib.stages.notebook import open_stage, show_text
+from heclstm_lib.stages.row_facts import plan_row
 
 stage = open_stage("05_ablations", profile, dataset, out, data)
-show_text(describe_variants(stage.study.ablations))
+rows = load_grid(stage.study.grid).chosen(stage.study)
+show_text(list_rows(rows))
 
 # %% [markdown]
-# ## Train the variants
+# ## Run the rows, or take them up
 
 # %%
 full = stage.store.load_table("02_plaintext_training.predictions")
-full = full.query("part == 'test' and twin == 'polynomial'").assign(method="full")
-variants, plans = run_variants(stage.space)
-predictions = stage.write_table("predictions", pd.concat([full, variants]))
+full = full.query("part == 'test' and twin == 'polynomial'")
+results = run_rows(stage.space, rows, rows_folder(stage.out, dataset))
+predictions = stage.write_table("predictions", joined_predictions(full, results))
+for one in results:
+    if one.record["diverged"]:
+        print(f"{one.row.name}: no network, {one.record['diverged']}")
 
 # %% [markdown]
 # ## AUC, and the paired difference from the full network
-# `difference` is variant minus full on the same patients (paired bootstrap over patients); `p_holm`
-# is corrected for the number of variants (Holm).
+# `difference` is row minus full on the same patients (paired bootstrap over patients); `p_holm`
+# is corrected for the number of rows that train (Holm).
 
 # %%
 comparison = compare_methods(predictions, reference="full", bootstrap=stage.study.bootstrap)
@@ -61,18 +74,19 @@ show_comparison(stage.write_table("comparison", comparison), "full")
 plot_forest(comparison, "method", "AUC", reference=0.5)
 
 # %% [markdown]
-# **What you should see:** whether an interval of `difference` excludes 0. Where it does not, this
-# data set cannot tell the variant from the full network, and we claim nothing.
+# **What you should see:** how far the rows' intervals overlap with the full network's.
+#
+# ## The differences, axis by axis
+# Look for intervals that exclude 0, and for dots that are full.
 
 # %%
-differences = comparison[comparison.method != "full"].rename(columns={"estimate": "auc"})
-renamed = {"difference": "estimate", "difference_low": "ci_low", "difference_high": "ci_high"}
-plot_forest(
-    differences.drop(columns=["ci_low", "ci_high"]).rename(columns=renamed),
-    "method", "AUC difference from the full network", reference=0.0,
-)  # fmt: skip
+by_axis = stage.write_table("by_axis", comparison_by_axis(comparison, results))
+plot_axes(by_axis, "AUC difference from the full network") if len(by_axis) else "no row trains"
 
 # %% [markdown]
+# **What you should see:** which changes move the AUC. Where an interval holds 0, this data set
+# cannot tell the row from the full network, and we claim nothing.
+#
 # ## Missed diagnoses
 # The claim of the paper is that weighted unit and voting lower the missed-diagnosis rate.
 # Thresholds are chosen on validation patients; specificity at the same threshold stands beside it.
@@ -84,15 +98,32 @@ wanted = metrics.metric.isin(["missed_diagnosis_rate", "specificity"])
 show_metrics(metrics[wanted].rename(columns={"metric": "m", "method": "metric"}), "m")
 
 # %% [markdown]
-# ## What each variant would cost encrypted
-# Plans of the first fold: depth, ring degree, scale and evaluation keys at 128-bit security.
+# ## What each row would cost encrypted
+# Plans of the first fold: depth, ring degree, scale and evaluation keys at 128-bit security, and
+# the predicted seconds of a batch on one thread.
 
 # %%
-stage.write_table("plans", plans)
+own_plan = plan_row(stage.space)
+plans = stage.write_table("plans", plan_table(own_plan, results))
+plans
 
 # %% [markdown]
 # **What you should see:** the LSTM takes most of the levels; cubic gates need five levels a step
-# and leave fewer bits of scale for each; fewer frames need fewer levels and smaller keys.
+# and leave fewer bits of scale for each; fewer frames need fewer levels and smaller keys. How
+# polynomials are fitted costs nothing.
+#
+# ## The same network under other encryption
+# Rows that change scale, scheme or packing alone: a few test sequences of the first fold, encrypted
+# and compared with float64. `full` is notebook 04's evaluation.
+
+# %%
+encrypted = encrypted_table(full_encrypted(stage.store, own_plan), results)
+encrypted = stage.write_table("encrypted", encrypted)
+encrypted if len(encrypted) else "no row evaluates encrypted"
+
+# %% [markdown]
+# **What you should see:** bits of precision follow the bits of scale; a batch of many sequences
+# takes longer but less for each; with refreshes a smaller ring does, at the price of round trips.
 
 # %%
 changed = comparison[(comparison.method != "full") & (comparison.p_holm < 0.05)]
@@ -108,4 +139,5 @@ stage.finish(
     comparison=comparison.to_dict("records"),
     metrics=metrics.to_dict("records"),
     plans=plans.to_dict("records"),
+    encrypted=encrypted.to_dict("records"),
 )

@@ -16,12 +16,12 @@ from heclstm_lib.config import (
     ModelConfig,
     Profile,
     TrainConfig,
-    build,
     list_profiles,
     load_profile,
     to_dict,
 )
 from heclstm_lib.errors import ConfigError
+from heclstm_lib.typed import build
 
 
 def write(folder: Path, content: object) -> str:

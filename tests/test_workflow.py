@@ -31,7 +31,9 @@ NOTEBOOKS = {
     "decisions": "07_decisions",
     "encrypted_competitors": "08_encrypted_competitors",
 }
-ALL = dict.fromkeys(NOTEBOOKS, 1) | {"render": 8, "render_overview": 1, "study": 1, "all": 1}
+ROWS = ("no_voting", "no_lstm", "scale_27")
+ALL = dict.fromkeys(NOTEBOOKS, 1) | {"ablation_row": 3, "render": 8, "render_overview": 1}
+ALL |= {"study": 1, "all": 1}
 LAST = {"study": 1, "all": 1}
 
 
@@ -48,14 +50,12 @@ class Checkout:
         self.profile.write_text(text.replace("name: smoke", "name: mine"), encoding="utf-8")
         self.out = folder / "reports" / "mine"
 
-    def snakemake(
-        self, *options: str, grid: bool = False, config: tuple[str, ...] = (), fails: bool = False
-    ) -> str:
+    def snakemake(self, *options: str, config: tuple[str, ...] = (), fails: bool = False) -> str:
         """Everything it said; `fails` expects an exit code other than 0."""
-        settings = ["--config", "profile=mine.yml", f"grid={grid}", *config]
-        command = [sys.executable, "-m", "snakemake", *options, *settings]
+        settings = ["--config", "profile=mine.yml", *config]
+        command = [sys.executable, "-m", "snakemake", *settings, *options]
         if "--workflow-profile" not in options:
-            command += ["--cores", "2"]
+            command[3:3] = ["--cores", "2"]
         environment = os.environ | {"PYTHONPATH": str(self.folder)}
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
@@ -64,9 +64,9 @@ class Checkout:
         assert bool(done.returncode) == fails, said
         return said
 
-    def jobs(self, *options: str, grid: bool = False) -> dict[str, int]:
+    def jobs(self, *options: str) -> dict[str, int]:
         """Number of jobs of each rule that a dry run lists; empty when there is nothing to do."""
-        said = self.snakemake("--dry-run", *options, grid=grid)
+        said = self.snakemake("--dry-run", *options)
         table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
         if table is None:
             assert "Nothing to be done" in said, said
@@ -74,15 +74,15 @@ class Checkout:
         rows = (line.split() for line in table.group(1).splitlines())
         return {name: int(count) for name, count in rows}
 
-    def pretend(self, grid: bool = False) -> None:
+    def pretend(self) -> None:
         """Empty outputs in the place of real ones, recorded as made by the present workflow."""
-        said = self.snakemake("--summary", grid=grid)
+        said = self.snakemake("--summary")
         listed = [line.split("\t")[0] for line in said.splitlines() if line.count("\t") == 5]
         for name in listed[1:]:
             path = self.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        self.snakemake("--touch", grid=grid)
+        self.snakemake("--touch")
 
     def change_notebook(self, name: str) -> None:
         path = self.folder / "notebooks" / f"{name}.ipynb"
@@ -117,7 +117,8 @@ def again(*rules: str, **more: int) -> dict[str, int]:
 
 def test_a_dry_run_lists_every_notebook_once(checkout: Checkout) -> None:
     assert checkout.jobs() == ALL
-    assert checkout.jobs(grid=True) == ALL | {"ablation_row": 2}
+    said = checkout.snakemake("--dry-run")
+    assert sorted(re.findall(r"wildcards: dataset=embedded, row=(\w+)", said)) == sorted(ROWS)
     assert not (checkout.out / "index.html").exists()
 
 
@@ -144,27 +145,37 @@ def test_only_what_changed_runs_again(checkout: Checkout) -> None:
     checkout.change_notebook("07_decisions")
     assert checkout.jobs() == again("decisions")
     checkout.change_notebook("04_encrypted_evaluation")
-    changed = again("encrypted_evaluation", "decisions", "encrypted_competitors")
-    assert checkout.jobs() == changed
+    readers = ("encrypted_evaluation", "ablations", "competing_methods", "decisions",
+               "encrypted_competitors")  # fmt: skip
+    assert checkout.jobs() == again(*readers)
     checkout.change_profile(he={"evaluate_at_most": 4})
-    assert checkout.jobs() == changed | again(
-        "he_conversion", "encrypted_evaluation", "ablations", "competing_methods", "decisions",
-        "encrypted_competitors",
-    )  # fmt: skip
+    assert checkout.jobs() == again("he_conversion", *readers, ablation_row=3)
     checkout.change_library("evaluation/metrics.py", '"""', '"""Changed. ')
     assert checkout.jobs() == ALL
 
 
 def test_a_changed_row_of_the_grid_runs_alone_with_what_reads_it(checkout: Checkout) -> None:
-    checkout.pretend(grid=True)
-    assert checkout.jobs(grid=True) == {}
+    checkout.pretend()
     readers = ("ablations", "competing_methods", "decisions")
-    checkout.change_library("models/variants.py", "_model(lstm=False)", "_model(hidden=3)")
-    said = checkout.snakemake("--dry-run", grid=True)
+    grid = checkout.folder / "heclstm_lib" / "grids" / "ablations.yml"
+    shipped = grid.read_text(encoding="utf-8")
+    grid.write_text(shipped.replace("{lstm: false}", "{lstm: false, hidden: 3}"), encoding="utf-8")
+    said = checkout.snakemake("--dry-run")
     assert re.findall(r"wildcards: dataset=embedded, row=(\w+)", said) == ["no_lstm"]
-    assert checkout.jobs(grid=True) == again(*readers, ablation_row=1)
-    checkout.change_profile(ablations=["no_voting", "no_lstm", "cubic_gates"])
-    assert checkout.jobs(grid=True) == again(*readers, ablation_row=2)
+    assert checkout.jobs() == again(*readers, ablation_row=1)
+    grid.write_text(shipped.replace("LSTM off", "No LSTM"), encoding="utf-8")
+    assert checkout.jobs() == again(*readers)
+    grid.write_text(shipped, encoding="utf-8")
+    assert checkout.jobs() == {}
+    checkout.change_profile(ablations=[*ROWS, "cubic_gates"])
+    assert checkout.jobs() == again(*readers, ablation_row=1)
+
+
+def test_a_row_that_only_encrypts_waits_for_the_network(checkout: Checkout) -> None:
+    target = "embedded/work/ablations/{}/row.json"
+    assert checkout.jobs("--", target.format("no_lstm")) == {"ablation_row": 1}
+    encrypts = checkout.jobs("--", target.format("scale_27"))
+    assert encrypts == {"ablation_row": 1, "plaintext_training": 1}
 
 
 def test_a_killed_run_leaves_nothing_that_passes_for_done(checkout: Checkout) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from heclstm_lib.bench.cases import CaseSpec
-from heclstm_lib.config import build
 from heclstm_lib.errors import ConfigError, ContenderAbsent
+from heclstm_lib.typed import build
 
 SHIPPED = ("suites", "quick")
 

@@ -8,6 +8,8 @@ the same depth, since the directions do not wait for each other, and twice the o
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class BiConvLSTM(ConvLSTM):
     def __init__(self, config: ModelConfig, channels: int, image_size: int, frames: int) -> None:
         super().__init__(config, channels, image_size, frames, "exact")
         features = self.weighted.project.in_features
-        _, gates, cell = make_activations("exact", config.gate_degree)
+        _, gates, cell = make_activations("exact", dataclasses.replace(config, recurrence="lstm"))
         self.backward_lstm = LSTM(features, config.hidden, gates, cell)
 
     def forward(self, x: Tensor) -> ModelOutput:

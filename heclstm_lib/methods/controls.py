@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.pipeline import Pipeline
 
 from heclstm_lib.data.sequences import SequenceSet, make_digest
@@ -131,12 +130,8 @@ def fit_shuffled(sets: dict[str, SequenceSet], budget: MethodBudget) -> OurFitte
 
 def fit_mean_logit(sets: dict[str, SequenceSet], budget: MethodBudget) -> OurFitted:
     """Our network without recurrence and with equal votes: no frame knows of another."""
-    config = dataclasses.replace(budget.model, lstm=False, voting=True)
-    network = make_model(config, sets["train"], budget.seed)
-    with torch.no_grad():
-        network.voting.weight_logit.zero_()
-    network.voting.weight_logit.requires_grad_(False)
-    return fit_ours(network, sets, budget)
+    config = dataclasses.replace(budget.model, lstm=False, voting="equal")
+    return fit_ours(make_model(config, sets["train"], budget.seed), sets, budget)
 
 
 def fit_frozen(sets: dict[str, SequenceSet], budget: MethodBudget) -> OurFitted:

@@ -11,21 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from heclstm_lib.errors import ConfigError
 from heclstm_lib.models.convlstm import ConvLSTM
-from heclstm_lib.models.polynomial import CUBIC_FLOOR, CURVATURE_FLOOR, Polynomial
+from heclstm_lib.models.fits import FITS, GRID
+from heclstm_lib.models.polynomial import Polynomial
 
 Array = NDArray[np.float64]
 CELL = "lstm.cell"
 QUANTILE = 0.001  # the interval spans the 0.1 % to 99.9 % quantiles ...
 WIDEN = 0.1  # ... and this share of its width more on each side
-UNIFORM_SHARE = 0.3  # weight of the uniform distribution in the fit, the rest is empirical
-GRID = 513  # points of the uniform part
-SAMPLES = 20_000  # at most so many empirical points enter a fit
 
 
 def fit_polynomials(
-    exact: ConvLSTM, train_frames: NDArray[np.float32], method: str = "least_squares"
+    exact: ConvLSTM, train_frames: NDArray[np.float32]
 ) -> tuple[ConvLSTM, pd.DataFrame]:
     """The polynomial twin of a trained exact model, and a table of its fits.
 
@@ -33,12 +30,10 @@ def fit_polynomials(
     Every weight is copied by name; each polynomial gets the interval of its layer's
     pre-activations and the fit of the exact activation on it. The polynomial cell is the
     identity, so o * tanh(c) becomes (k o) * c: gate o is fitted to k sigmoid, with k the least
-    squares slope of tanh over the cell states seen. The table has one row a layer:
-    layer, low, high, degree, c0..c3, max_error, rms_error, fraction_outside (of training).
-    Raises ConfigError for an unknown method.
+    squares slope of tanh over the cell states seen. Only with the configuration's fit "learned" are
+    coefficients left to training; those of other methods stay as fitted. The table has one row a
+    layer: layer, low, high, degree, c0..c3, max_error, rms_error, fraction_outside (of training).
     """
-    if method not in FITS:
-        raise ConfigError(f"fit_polynomials: unknown method '{method}'. Use {', '.join(FITS)}.")
     exact = copy.deepcopy(exact)  # evaluating its gates leaves range records behind
     twin = ConvLSTM(exact.config, exact.channels, exact.image_size, exact.frames, "polynomial")
     twin.load_state_dict(exact.state_dict(), strict=False)  # polynomials alone are missing
@@ -49,7 +44,8 @@ def fit_polynomials(
         if isinstance(layer, Polynomial):
             gain = _cell_gain(samples[CELL]) if name == "lstm.gates.o" else 1.0
             target = _numpy_function(exact.get_submodule(name), gain)
-            rows.append(_fit_layer(name, layer, target, samples[name], method))
+            rows.append(_fit_layer(name, layer, target, samples[name], exact.config.fit))
+            layer.coefficients.requires_grad_(exact.config.fit == "learned")
     return twin, pd.DataFrame(rows)
 
 
@@ -116,46 +112,6 @@ def fit_interval(values: Array) -> tuple[float, float]:
     low, high = np.quantile(values, [QUANTILE, 1 - QUANTILE])
     margin = max(WIDEN * (high - low), 0.05)
     return float(low - margin), float(high + margin)
-
-
-def fit_least_squares(
-    function: Callable[[Array], Array], values: Array, interval: tuple[float, float], degree: int
-) -> Array:
-    """Ascending coefficients [degree + 1] of the weighted least squares fit.
-
-    The weight is 0.7 x the empirical distribution of `values` + 0.3 x uniform over the interval:
-    accurate where activations are, and bounded where they seldom go. Degree 3 has no quadratic
-    term; a leading coefficient under its floor is set to +floor or -floor, whichever fits better,
-    and the others are fitted again.
-    """
-    inside = values[(values >= interval[0]) & (values <= interval[1])]
-    step = max(1, len(inside) // SAMPLES)
-    points = np.concatenate([inside[::step], np.linspace(*interval, GRID)])
-    weights = np.full(len(points), UNIFORM_SHARE / GRID)
-    weights[:-GRID] = (1 - UNIFORM_SHARE) / max(1, len(points) - GRID)
-    target = function(points)
-    free = [0, 1, 2] if degree == 2 else [0, 1, 3]
-    root = np.sqrt(weights)
-
-    def solve(powers: list[int], wanted: Array) -> tuple[Array, float]:
-        matrix = points[:, None] ** np.array(powers)
-        solution = np.linalg.lstsq(matrix * root[:, None], wanted * root, rcond=None)[0]
-        return solution, float(np.sum(weights * (matrix @ solution - wanted) ** 2))
-
-    coefficients = np.zeros(degree + 1)
-    coefficients[free], _ = solve(free, target)
-    floor = CURVATURE_FLOOR if degree == 2 else CUBIC_FLOOR
-    if abs(coefficients[degree]) < floor:
-        held = [(lead, *solve([0, 1], target - lead * points**degree)) for lead in (floor, -floor)]
-        lead, rest, _ = min(held, key=lambda fit: fit[2])
-        coefficients[[0, 1]], coefficients[degree] = rest, lead
-    return coefficients
-
-
-# A place for further methods (Chebyshev, minimax): same arguments, same result.
-FITS: dict[str, Callable[[Callable[[Array], Array], Array, tuple[float, float], int], Array]] = {
-    "least_squares": fit_least_squares
-}
 
 
 def _fit_layer(

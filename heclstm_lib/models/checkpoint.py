@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from heclstm_lib.config import ModelConfig, build
+from heclstm_lib.config import ModelConfig
 from heclstm_lib.errors import TrainingError
 from heclstm_lib.files import replacing
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.normalise import Normaliser
+from heclstm_lib.typed import build
 
 FORMAT = 1  # raise it when the content of checkpoints or bundles changes
 

@@ -8,12 +8,14 @@ The formulas of Yue et al. (2021) are not public; this is OUR READING of the abs
     h_t = o * cell(c_t)
     z_t = alpha * s_t + (1 - alpha) * h_t             weighted unit: s_t = P a_t + q (spatial),
                                                       alpha = sigmoid(learned), one per feature
+                                                      or a single one ("scalar")
     u_t = w . z_t + b                                 score of a frame
-    score = sum_t v_t u_t,  v = softmax(learned)      sequence voting
+    score = sum_t v_t u_t,  v = softmax(learned)      sequence voting ("equal": v_t = 1 / T)
 
 "exact" twin: ReLU; sigmoid in i, f, o; tanh in g and cell. "polynomial" twin: degree 2 after the
 convolutions, `gate_degree` in the gates, identity cell. The layers have the same names. With
-recurrence "sru", models.sru takes the place of the LSTM: for sequences too long for it.
+activation "square" both twins square after the convolutions. With recurrence "sru", models.sru
+takes the place of the LSTM: for sequences too long for it.
 """
 
 from __future__ import annotations
@@ -64,12 +66,15 @@ class LSTM(nn.Module):
 
 
 class WeightedUnit(nn.Module):
-    """z = alpha s + (1 - alpha) h; switched off z = h; without recurrence (h is None) z = s."""
+    """z = alpha s + (1 - alpha) h; switched off z = h; without recurrence (h is None) z = s.
 
-    def __init__(self, features: int, hidden: int, enabled: bool) -> None:
+    alpha has a value a feature, or one for all of them (form "scalar").
+    """
+
+    def __init__(self, features: int, hidden: int, form: str) -> None:
         super().__init__()
-        self.project = nn.Linear(features, hidden)
-        self.alpha_logit, self.enabled = nn.Parameter(torch.zeros(hidden)), enabled
+        self.project, self.enabled = nn.Linear(features, hidden), form != "off"
+        self.alpha_logit = nn.Parameter(torch.zeros(1 if form == "scalar" else hidden))
 
     def forward(self, a: Tensor, h: Tensor | None) -> Tensor:
         """z [B, T, H] of features a [B, T, F] and states h [B, T, H]."""
@@ -81,15 +86,17 @@ class WeightedUnit(nn.Module):
 
 
 class Voting(nn.Module):
-    """Weighted sum of the frames' scores; switched off, the last frame decides."""
+    """Sum of the frames' scores, by "learned" weights or "equal" ones; "last": that one alone."""
 
-    def __init__(self, hidden: int, frames: int, enabled: bool) -> None:
+    def __init__(self, hidden: int, frames: int, form: str) -> None:
         super().__init__()
         self.frame = nn.Linear(hidden, 1)
         # Late frames weigh more at first: with equal votes a change over time cancels out of the
         # sum over frames, and training finds no slope towards it.
         self.weight_logit = nn.Parameter(torch.linspace(-1.0, 1.0, frames))
-        self.enabled = enabled
+        if form == "equal":
+            self.weight_logit = nn.Parameter(torch.zeros(frames), requires_grad=False)
+        self.enabled = form != "last"
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """score [B] and frame scores [B, T] of z [B, T, H]."""
@@ -107,7 +114,7 @@ class ConvLSTM(nn.Module):
         self.config, self.channels, self.image_size = config, channels, image_size
         self.frames, self.activation, size = frames, activation, config.hidden
         kind = config.recurrence if config.lstm else None
-        act, gates, cell = make_activations(activation, config.gate_degree, config.recurrence)
+        act, gates, cell = make_activations(activation, config)
         self.blocks, features = make_blocks(config, channels, image_size, act)
         self.lstm = LSTM(features, size, gates, cell) if kind == "lstm" else None
         self.sru = SRU(features, size, gates) if kind == "sru" else None

@@ -13,7 +13,6 @@ from heclstm_lib.errors import PlanError
 from heclstm_lib.models.blocks import Block
 from heclstm_lib.models.convlstm import LSTM, ConvLSTM
 from heclstm_lib.models.folded import GATES, SRU_GATES, Array, FoldedNetwork, GateForm
-from heclstm_lib.models.polynomial import Polynomial
 from heclstm_lib.models.sru import SRU
 
 
@@ -22,8 +21,7 @@ def fold_network(model: ConvLSTM) -> FoldedNetwork:
 
     Raises PlanError for the exact twin: only polynomials can be evaluated under CKKS.
     """
-    polynomials = [m for m in model.modules() if isinstance(m, Polynomial)]
-    if not polynomials:
+    if model.activation == "exact":
         raise PlanError(
             "fold_network got a model without polynomial activations; "
             "convert it first with models.calibrate.fit_polynomials."
@@ -161,7 +159,7 @@ def _recurrent_maps(lstm: LSTM, gates: tuple[GateForm, ...]) -> Array:
 
 def _votes(model: ConvLSTM) -> Array:
     """Weights of the frame scores [T]: softmax votes, or the last frame alone."""
-    if model.config.voting:
+    if model.config.voting != "last":
         return torch.softmax(model.voting.weight_logit, dim=0).numpy()
     return np.eye(model.frames)[-1]
 
@@ -178,8 +176,8 @@ def _score_maps(
     alpha = np.ones(model.config.hidden)
     if model.config.lstm:
         alpha = np.zeros(model.config.hidden)
-        if model.config.weighted_unit:
-            alpha = torch.sigmoid(model.weighted.alpha_logit).numpy()
+        if model.config.weighted_unit != "off":
+            alpha = alpha + torch.sigmoid(model.weighted.alpha_logit).numpy()  # one, or one each
     bias = float(model.voting.frame.bias)
     spatial_row = np.zeros(size)
     if np.any(alpha):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from heclstm_lib.config import ModelConfig
 from heclstm_lib.errors import ConfigError
 
 CURVATURE_FLOOR = 0.03  # |c2| of degree 2: the square is completed, which divides by c2
@@ -112,6 +114,18 @@ class Polynomial(Ranged):
         return f"degree={self.degree}, interval=[{low:.2f}, {high:.2f}]"
 
 
+class Square(nn.Module):
+    """x^2, as in CryptoNets (Gilad-Bachrach et al. 2016): nothing is fitted, nothing learned."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Squares of x of any shape."""
+        return x * x
+
+    def effective_coefficients(self) -> Tensor:
+        """Coefficients [3], ascending."""
+        return torch.tensor([0.0, 0.0, 1.0])
+
+
 class Share(Polynomial):
     """A learned polynomial whose values are shares: in [0, 1] wherever on the interval.
 
@@ -153,23 +167,24 @@ def range_records(model: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def make_activations(
-    kind: str, gate_degree: int, recurrence: str = "lstm"
+    kind: str, config: ModelConfig
 ) -> tuple[Callable[[], nn.Module], dict[str, nn.Module], nn.Module]:
     """Maker of the blocks' activations, the gates of a recurrence and the cell's activation.
 
-    "exact": ReLU; sigmoid, tanh in g; tanh. "polynomial": degree 2; `gate_degree`; identity.
-    Gates are i, f, g, o of the LSTM, or f, o of the SRU, whose polynomial f is a Share.
-    Raises ConfigError for another kind.
+    "exact": ReLU; sigmoid, tanh in g; tanh. "polynomial": degree 2; `gate_degree`; identity. With
+    activation "square" blocks have a Square in either. Gates are i, f, g, o of the LSTM, or f, o
+    of the SRU, whose polynomial f is a Share. Raises ConfigError for another kind.
     """
-    names = GATES if recurrence == "lstm" else SRU_GATES
+    names = GATES if config.recurrence == "lstm" else SRU_GATES
+    squared = config.activation == "square"
     if kind == "exact":
         exact: dict[str, nn.Module] = {
             name: ExactGate(nn.Tanh() if name == "g" else nn.Sigmoid()) for name in names
         }
-        return nn.ReLU, exact, nn.Tanh()
+        return Square if squared else nn.ReLU, exact, nn.Tanh()
     if kind == "polynomial":
-        gates: dict[str, nn.Module] = {name: Polynomial(gate_degree) for name in names}
-        if recurrence == "sru":
-            gates["f"] = Share(gate_degree)
-        return (lambda: Polynomial(2)), gates, nn.Identity()
+        gates: dict[str, nn.Module] = {name: Polynomial(config.gate_degree) for name in names}
+        if config.recurrence == "sru":
+            gates["f"] = Share(config.gate_degree)
+        return Square if squared else partial(Polynomial, 2), gates, nn.Identity()
     raise ConfigError(f"ConvLSTM: activation '{kind}' is unknown. Use 'exact' or 'polynomial'.")

@@ -72,7 +72,8 @@ def train_polynomial(
 ) -> TrainResult:
     """Fit the polynomials of a trained exact twin and train on with the range penalty.
 
-    Polynomials have no bounds: when the loss diverges, training starts again from the fit with a
+    Coefficients are trained along only if the configuration's fit is "learned". Polynomials have no
+    bounds: when the loss diverges, training starts again from the fit with a
     quarter of the learning rate, at most RETRIES times (the history's column `rate` tells). Raises
     DivergenceError after that.
     """

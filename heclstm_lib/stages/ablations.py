@@ -1,58 +1,173 @@
-"""Train every variant of a study and plan what it would cost encrypted."""
+"""Run rows of the ablation grid, each finished row kept and taken up again.
+
+<out>/<data set>/work/ablations/<row>/row.json and predictions.parquet, written last; beside them
+run-<digest>/ with checkpoints and models. A row that trains does so on every fold; a row that only
+changes the encryption takes the study's own network of the first fold, trained where notebook 02
+trains it, and evaluates a few test sequences encrypted.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
-from heclstm_lib.errors import ConfigError, PlanError
-from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.models.fold import fold_network
-from heclstm_lib.models.variants import VARIANTS, apply_variant
-from heclstm_lib.stages.planning import choose_study_plan
+from heclstm_lib.config import DatasetStudy, to_dict
+from heclstm_lib.errors import ConfigError, DivergenceError
+from heclstm_lib.files import replacing
+from heclstm_lib.grid import Row, changing
+from heclstm_lib.models.checkpoint import config_digest
+from heclstm_lib.provenance import collect_provenance, source_digest
+from heclstm_lib.results import to_json
+from heclstm_lib.stages.row_facts import encrypt_row, first_fold, plan_row
 from heclstm_lib.stages.training import train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
 
+FORMAT = 1  # of row.json; raise it when its content changes
+ENCRYPTED_SEQUENCES = 4  # evaluated in a row that does not say how many
+COLUMNS = ("sequence_id", "patient_id", "label", "score", "threshold", "fold", "method")
+TRAINING_SOURCE = ("data", "models", "stages/training.py", "evaluation/operating_point.py")
+PLAN_SOURCE = ("compiler", "he")
 
-def run_variants(space: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train the study's variants on every fold.
 
-    Returns the test predictions of the polynomial twins (column `method` names the variant) and
-    one row a variant on its plan: depth, scale, keys; `fits` says why not where it does not fit.
-    Raises ConfigError when the study lists none.
+@dataclass(frozen=True)
+class RowResult:
+    """A finished row: what row.json holds, and test predictions as of `score_table`.
+
+    record: digest, changes, seconds (of the last start), provenance, `diverged` (why, or ""),
+    `plan` (`plan_row`) and `encrypted` (`encrypt_row`; empty without). Predictions of a row
+    that only encrypts have a column `encrypted`; there are none where training diverged or, in
+    such a row, no plan fits.
     """
-    if not space.study.ablations:
+
+    row: Row
+    record: dict[str, Any]
+    predictions: pd.DataFrame
+
+
+def rows_folder(out: Path, dataset: str) -> Path:
+    """Where a study's rows of a data set lie."""
+    return out / dataset / "work" / "ablations"
+
+
+def run_rows(space: Workspace, rows: Sequence[Row], folder: Path) -> list[RowResult]:
+    """`run_row` for each; ConfigError when there is none."""
+    if not rows:
         raise ConfigError(
             f"the study of '{space.study.dataset}' lists no ablations; notebook 05 needs at least "
-            f"one of {', '.join(VARIANTS)} under `ablations` in the profile."
+            "one under `ablations` in the profile (heclstm ablate --list names them)."
         )
-    predictions, plans = [], []
-    for name in space.study.ablations:
-        study = apply_variant(space.study, name)
-        variant = open_workspace(study, space.folder / "variants" / name, space.data)
-        table = train_folds(variant).predictions
-        chosen = table.query("part == 'test' and twin == 'polynomial'")
-        predictions.append(chosen.assign(method=name))
-        plans.append({"variant": name} | plan_row(variant))
-    return pd.concat(predictions, ignore_index=True), pd.DataFrame(plans)
+    return [run_row(space, row, folder) for row in rows]
 
 
-def plan_row(space: Workspace) -> dict[str, object]:
-    """What the first fold's plan says of depth and size, or why there is none."""
-    fold = space.study.folds[0]
-    trained = load_bundle(space.fold(fold) / "polynomial.pt")
-    tested = len(space.sets(fold)["test"].labels)
+def run_row(space: Workspace, row: Row, folder: Path, progress: bool = True) -> RowResult:
+    """Run one row of the study in `space`, or take it up from `folder` (`rows_folder`).
+
+    It is taken up when data, splits, configuration and source are those it was made with; else an
+    interrupted training goes on from its checkpoint. Raises ConfigError for a row that changes
+    nothing here.
+    """
+    study, target = row_study(space.study, row), folder / row.name
+    changed = _workspace(space, study, target)
+    training = training_digest(changed)
+    digest = row_digest(row, study, training)
+    if (found := _load(row, target, digest)) is not None:
+        return found
+    own = dataclasses.replace(changed, folder=target / f"run-{training[:16]}")
+    for old in target.glob("run-*"):
+        if old != own.folder:
+            shutil.rmtree(old)
+    started = time.monotonic()
+    record, predictions = _execute(space, own, row, progress)
+    record |= {
+        "format": FORMAT, "name": row.name, "axis": row.axis, "says": row.says, "digest": digest,
+        "changes": row.changes, "seconds": round(time.monotonic() - started, 1),
+        "provenance": collect_provenance(
+            config=to_dict(study),
+            seeds={"data": study.data.seed, "training": study.train.seed},
+            data_digests={study.dataset: own.sequences.digest},
+        ),
+    }  # fmt: skip
+    (target / "row.json").unlink(missing_ok=True)  # never beside another run's predictions
+    with replacing(target / "predictions.parquet") as part:
+        predictions.to_parquet(part)
+    with replacing(target / "row.json") as part:
+        part.write_text(json.dumps(to_json(record), indent=1) + "\n", encoding="utf-8")
+    return RowResult(row, record, predictions)
+
+
+def row_study(study: DatasetStudy, row: Row) -> DatasetStudy:
+    """The row's study; where it encrypts, of a few sequences if it does not say how many."""
+    changed = changing(row, study).apply(study)
+    if not row.encrypts or "evaluate_at_most" in row.changes["he"]:
+        return changed
+    few = min(changed.he.evaluate_at_most or ENCRYPTED_SEQUENCES, ENCRYPTED_SEQUENCES)
+    return dataclasses.replace(changed, he=dataclasses.replace(changed.he, evaluate_at_most=few))
+
+
+def training_digest(space: Workspace) -> str:
+    """sha256 of all that decides the row's networks: sequences, splits, configuration, source."""
+    study = space.study
+    return config_digest(
+        model=study.model, train=study.train, data=study.data,
+        sets={fold: {k: v.digest for k, v in space.sets(fold).items()} for fold in study.folds},
+        source=source_digest(*TRAINING_SOURCE),
+    )  # fmt: skip
+
+
+def row_digest(row: Row, study: DatasetStudy, training: str) -> str:
+    """sha256 of all that decides a row's record: its networks and how they are planned."""
+    return config_digest(
+        format=FORMAT, training=training, he=study.he, encrypts=row.encrypts,
+        source=source_digest(*PLAN_SOURCE),
+    )  # fmt: skip
+
+
+def _workspace(space: Workspace, study: DatasetStudy, folder: Path) -> Workspace:
+    if study.data == space.study.data:
+        return dataclasses.replace(space, study=study, folder=folder)
+    return open_workspace(study, folder, space.data)
+
+
+def _load(row: Row, target: Path, digest: str) -> RowResult | None:
+    record, table = target / "row.json", target / "predictions.parquet"
+    if not (record.is_file() and table.is_file()):
+        return None
+    found = json.loads(record.read_text(encoding="utf-8"))
+    return RowResult(row, found, pd.read_parquet(table)) if found["digest"] == digest else None
+
+
+def _execute(
+    space: Workspace, own: Workspace, row: Row, progress: bool
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Everything of a row's record that is computed, and its predictions."""
+    record: dict[str, Any] = {"diverged": "", "plan": {}, "encrypted": {}}
     try:
-        plan = choose_study_plan(fold_network(trained.model), space.study, tested).chosen.plan
-    except PlanError as error:
-        return {"fits": str(error)}
-    return {
-        "fits": "yes",
-        "poly_degree": plan.params.poly_degree,
-        "sequences": plan.layout.sequences,
-        "levels": plan.depth,
-        "scale_bits": plan.params.scale_bits,
-        "total_bits": plan.params.total_bits,
-        "galois_keys": len(plan.rotations),
-        "rotations": sum(op.kind == "rotate" for op in plan.ops),
-        "key_GB": round(plan.key_bytes() / 1e9, 2),
-    }
+        predictions = _networks(space, own, row, progress)
+    except DivergenceError as error:
+        return record | {"diverged": str(error)}, pd.DataFrame(columns=list(COLUMNS))
+    if not row.encrypts:
+        return record | {"plan": plan_row(own)}, predictions
+    encrypted, plan, facts = encrypt_row(own)
+    if not row.trains:  # else the predictions of every fold count
+        predictions = encrypted.assign(method=row.name)
+    return record | {"plan": plan, "encrypted": facts}, predictions
+
+
+def _networks(space: Workspace, own: Workspace, row: Row, progress: bool) -> pd.DataFrame:
+    """Put the polynomial twins into the row's folder; the test predictions of those trained."""
+    trained = own if row.trains else first_fold(space)
+    table = train_folds(trained, progress).predictions
+    if not row.trains:
+        fold = trained.study.folds[0]
+        with replacing(own.fold(fold) / "polynomial.pt") as part:
+            shutil.copyfile(trained.fold(fold) / "polynomial.pt", part)
+    table = table.query("part == 'test' and twin == 'polynomial'").assign(method=row.name)
+    return table[list(COLUMNS)].reset_index(drop=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from heclstm_lib.config import DatasetStudy
+from heclstm_lib.config import DatasetStudy, ModelConfig
 from heclstm_lib.data.manifest import Manifest
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.data.summary import counts_table, left_out_table
@@ -85,8 +85,9 @@ def _parts(study: DatasetStudy) -> list[tuple[str, ...]]:
     return [
         ("input", f"{data.frames} frames, {data.image_size} x {data.image_size}, {data.colour}"),
         ("network", f"convolution ({channels} channels), {recurrence}, {model.hidden} features, "
-         f"weighted unit {_switch(model.weighted_unit)}, voting {_switch(model.voting)}"),
-        ("HE-friendly twin", f"squares after convolutions, gates of degree {model.gate_degree}"),
+         f"weighted unit: {model.weighted_unit}, voting: {model.voting}"),
+        ("HE-friendly twin", f"{_cnn_activation(model)} after convolutions, gates of degree "
+         f"{model.gate_degree}, coefficients: {model.fit}"),
         ("training", f"at most {train.epochs} epochs exact, {train.polynomial_epochs} polynomial, "
          f"class-weighted cross entropy, early stopping on validation AUC, seed {train.seed} + "
          "the fold's number"),
@@ -95,8 +96,8 @@ def _parts(study: DatasetStudy) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
-def _switch(on: bool) -> str:
-    return "on" if on else "off"
+def _cnn_activation(model: ModelConfig) -> str:
+    return "x^2" if model.activation == "square" else "polynomials of degree 2"
 
 
 def _metric_rows(metrics: pd.DataFrame) -> list[tuple[str, ...]]:

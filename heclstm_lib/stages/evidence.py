@@ -61,8 +61,9 @@ class Evidence:
 
     @property
     def ablations(self) -> pd.DataFrame | None:
-        """Test scores of the full network and its variants of notebook 05."""
-        return self.table(ABLATIONS, "predictions")
+        """Test scores of the full network and its variants of notebook 05, if there are any."""
+        rows = self.table(ABLATIONS, "predictions")
+        return None if rows is None or set(rows.method) <= {FULL} else rows
 
     @cached_property
     def scores(self) -> pd.DataFrame | None:

@@ -13,15 +13,14 @@ from torch import nn
 
 from heclstm_lib.config import ModelConfig, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
-from heclstm_lib.errors import ConfigError
 from heclstm_lib.models.calibrate import (
     fit_interval,
-    fit_least_squares,
     fit_polynomials,
     measure_ranges,
     record_preactivations,
 )
 from heclstm_lib.models.convlstm import ConvLSTM
+from heclstm_lib.models.fits import fit_least_squares
 from heclstm_lib.models.normalise import fit_normaliser
 from heclstm_lib.models.polynomial import CUBIC_FLOOR, CURVATURE_FLOOR, Polynomial
 from heclstm_lib.models.train import TrainResult, make_model, train_polynomial
@@ -209,8 +208,3 @@ def test_ranges_are_measured_not_fitted(exact: TrainResult, frames: np.ndarray) 
     first = record_preactivations(twin, frames)[LAYERS[0]]
     assert (usual.minimum[0], usual.maximum[0]) == (first.min(), first.max())
     assert usual.fraction_outside[0] < 0.01 < 0.3 < extreme.fraction_outside[0]
-
-
-def test_unknown_method_is_refused(exact: TrainResult, frames: np.ndarray) -> None:
-    with pytest.raises(ConfigError, match=r"unknown method 'minimax'\. Use least_squares"):
-        fit_polynomials(exact.model, frames, method="minimax")

@@ -20,12 +20,14 @@ CHANNELS, SIZE, FRAMES, COUNT = 2, 11, 3, 5
 SWITCHES: list[dict[str, Any]] = [
     {},
     {"lstm": False},
-    {"weighted_unit": False},
-    {"voting": False},
-    {"lstm": False, "weighted_unit": False, "voting": False},
+    {"weighted_unit": "off"},
+    {"voting": "last"},
+    {"lstm": False, "weighted_unit": "off", "voting": "last"},
+    {"weighted_unit": "scalar", "voting": "equal"},
+    {"activation": "square", "conv_channels": (3, 2), "pool": 1},
     {"gate_degree": 3, "conv_channels": (3, 2), "pool": 1},
     {"recurrence": "sru"},
-    {"recurrence": "sru", "gate_degree": 3, "weighted_unit": False, "voting": False},
+    {"recurrence": "sru", "gate_degree": 3, "weighted_unit": "off", "voting": "last"},
     {"recurrence": "sru", "lstm": False},
 ]
 
@@ -70,6 +72,8 @@ class Reference:
         return np.polynomial.polynomial.polyval(x, c)
 
     def activate(self, name: str, x: np.ndarray) -> np.ndarray:
+        if name.startswith("blocks") and self.config.activation == "square":
+            return x**2
         if not self.exact:
             return x if name == "lstm.cell" else self.polynomial(name, x)
         if name.startswith("blocks"):
@@ -123,14 +127,14 @@ class Reference:
         states = self.sru_states if self.config.recurrence == "sru" else self.states
         if not self.config.lstm:
             z = s
-        elif not self.config.weighted_unit:
+        elif self.config.weighted_unit == "off":
             z = states(a)
         else:
             alpha = 1 / (1 + np.exp(-self.w["weighted.alpha_logit"]))
             z = alpha * s + (1 - alpha) * states(a)
         u = (z @ self.w["voting.frame.weight"].T + self.w["voting.frame.bias"])[..., 0]
         v = np.exp(self.w["voting.weight_logit"])
-        return (u @ (v / v.sum()) if self.config.voting else u[:, -1]), u
+        return (u[:, -1] if self.config.voting == "last" else u @ (v / v.sum())), u
 
 
 @pytest.mark.parametrize("kind", ["exact", "polynomial"])
@@ -161,6 +165,7 @@ def test_twins_share_every_name_but_the_polynomials(switches: dict[str, Any]) ->
     own = {name for name in twin if name not in exact}
     blocks = range(len(switches.get("conv_channels", (3,))))
     layers = [f"blocks.{index}.activation" for index in blocks]
+    layers = [] if switches.get("activation") == "square" else layers
     assert set(exact) <= set(twin)
     expected = {f"{layer}.{key}" for layer in layers for key in ("coefficients", "interval")}
     if switches.get("lstm", True):
@@ -183,7 +188,7 @@ def test_order_of_frames_matters_only_with_recurrence(recurrence: str) -> None:
 
 
 def test_without_voting_the_last_frame_decides() -> None:
-    model, x = make_model("exact", voting=False), make_frames()
+    model, x = make_model("exact", voting="last"), make_frames()
     with torch.no_grad():
         output = model(x)
     assert torch.equal(output.score, output.frame_scores[:, -1])

@@ -52,14 +52,18 @@ def make_frames(frames: int, count: int = 4) -> torch.Tensor:
         {},
         {"gate_degree": 3},
         {"lstm": False},
-        {"lstm": False, "weighted_unit": False},
-        {"weighted_unit": False},
-        {"voting": False},
-        {"weighted_unit": False, "voting": False, "gate_degree": 3},
+        {"lstm": False, "weighted_unit": "off"},
+        {"weighted_unit": "off"},
+        {"voting": "last"},
+        {"weighted_unit": "off", "voting": "last", "gate_degree": 3},
         {"conv_channels": (3, 4)},
         {"conv_channels": (3, 4), "pool": 1, "lstm": False},
         {"conv_channels": (3, 4), "gate_degree": 3},
         {"conv_channels": (2, 3, 2), "pool": 1},
+        {"weighted_unit": "scalar"},
+        {"voting": "equal"},
+        {"activation": "square"},
+        {"activation": "square", "conv_channels": (3, 4), "lstm": False},
         {"pool": 4},  # a remainder that pooling drops
     ],
     ids=str,
@@ -75,7 +79,9 @@ def test_folded_scores_are_the_models(frames: int, switches: dict) -> None:
     assert network.gate_degree == (switches.get("gate_degree", 2) if network.hidden else 0)
 
 
-@pytest.mark.parametrize("switches", [{}, {"conv_channels": (3, 4)}, {"lstm": False}], ids=str)
+@pytest.mark.parametrize(
+    "switches", [{}, {"conv_channels": (3, 4)}, {"lstm": False}, {"activation": "square"}], ids=str
+)
 def test_compiled_plan_in_clear_is_the_torch_model(switches: dict) -> None:
     model, x = make_model(3, **switches), make_frames(3)
     network = fold_network(model)

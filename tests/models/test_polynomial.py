@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from heclstm_lib.config import ModelConfig
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.models.polynomial import (
     CUBIC_FLOOR,
@@ -176,15 +177,15 @@ def test_a_model_can_be_copied_after_its_records_are_taken() -> None:
 
 
 def test_activations_of_both_twins() -> None:
-    _, gates, cell = make_activations("exact", 2)
+    _, gates, cell = make_activations("exact", ModelConfig())
     functions = {name: type(gate.function).__name__ for name, gate in gates.items()}
     assert functions == {"i": "Sigmoid", "f": "Sigmoid", "g": "Tanh", "o": "Sigmoid"}
     assert isinstance(cell, nn.Tanh)
-    _, gates, _ = make_activations("polynomial", 2, "sru")
+    _, gates, _ = make_activations("polynomial", ModelConfig(recurrence="sru"))
     assert {name: type(gate) for name, gate in gates.items()} == {"f": Share, "o": Polynomial}
-    act, gates, cell = make_activations("polynomial", 3)
+    act, gates, cell = make_activations("polynomial", ModelConfig(gate_degree=3))
     assert [gate.degree for gate in gates.values()] == [3] * 4
     assert act().degree == 2
     assert isinstance(cell, nn.Identity)
     with pytest.raises(ConfigError, match="'relu' is unknown"):
-        make_activations("relu", 2)
+        make_activations("relu", ModelConfig())

@@ -88,7 +88,7 @@ def test_fits_cover_the_two_gates(
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 32])
 @pytest.mark.parametrize(
-    "switches", [{}, {"gate_degree": 3}, {"weighted_unit": False}, {"lstm": False}], ids=str
+    "switches", [{}, {"gate_degree": 3}, {"weighted_unit": "off"}, {"lstm": False}], ids=str
 )
 def test_folded_scores_are_the_models(frames: int, switches: dict) -> None:
     torch.manual_seed(frames)

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heclstm_lib.config import DatasetStudy, load_profile
-from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.sequence_files import normalise
 from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.stages.ablations import plan_row, run_variants
 from heclstm_lib.stages.conversion import convert_folds, normalised
 from heclstm_lib.stages.encryption import evaluation_subset
+from heclstm_lib.stages.row_facts import plan_row
 from heclstm_lib.stages.training import Training, prediction_table, run_baselines, train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
 
@@ -35,7 +34,6 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         data=dataclasses.replace(study.data, sequences=60),
         train=dataclasses.replace(study.train, epochs=2, polynomial_epochs=2),
         folds=FOLDS,
-        ablations=("no_lstm", "cubic_gates"),
     )
     return open_workspace(study, tmp_path_factory.mktemp("work"))
 
@@ -129,26 +127,6 @@ def test_baselines_stand_on_the_same_test_sequences(space: Workspace, training: 
     prior = table[table.method == "class prior"]
     assert (prior.groupby("fold").score.nunique() == 1).all()
     assert set(TEST_ROWS) <= set(table.columns)
-
-
-def test_variants_are_trained_and_planned(space: Workspace, training: Training) -> None:
-    predictions, plans = run_variants(space)
-    tested = training.predictions.query("part == 'test' and twin == 'polynomial'")
-    assert predictions.method.unique().tolist() == ["no_lstm", "cubic_gates"]
-    for _, rows in predictions.groupby("method"):
-        assert rows.sequence_id.tolist() == tested.sequence_id.tolist()
-        assert not np.allclose(rows.score, tested.score)
-    without, cubic = plans.to_dict("records")
-    assert (without["variant"], without["fits"]) == ("no_lstm", "yes")
-    assert without["levels"] == 2 and without["poly_degree"] == 16384
-    # degree 3 costs a level in each of two steps
-    assert (cubic["variant"], cubic["fits"], cubic["levels"]) == ("cubic_gates", "yes", 11 + 2)
-
-
-def test_a_study_without_ablations_says_what_to_list(space: Workspace) -> None:
-    none = dataclasses.replace(space.study, ablations=())
-    with pytest.raises(ConfigError, match=r"'embedded' lists no ablations.*no_lstm.*`ablations`"):
-        run_variants(open_workspace(none, space.folder))
 
 
 @pytest.mark.usefixtures("training")

@@ -1,4 +1,4 @@
-"""What every rule uses: the configuration, the profile, and paths."""
+"""What all rules share: configuration, profile, paths."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from snakemake.utils import validate
 
 from heclstm_lib.config import load_profile, to_dict
-from heclstm_lib.models.variants import VARIANTS, apply_variant
+from heclstm_lib.grid import load_grid
 from heclstm_lib.paths import manifests_dir, repo_root
 from heclstm_lib.study import files_digest, find_notebooks, library_files, make_tasks
 
@@ -30,11 +30,11 @@ TASKS = {
         STUDIES, PROFILE, OUT, DATA, config["datasets"], find_notebooks(ROOT / "notebooks")
     )
 }
+ROW_FILES = ("row.json", "predictions.parquet")
 DATASETS = list(dict.fromkeys(dataset for dataset, _ in TASKS if dataset))
 
-# What a row of the grid changes stands in that row's own settings, so that a new row, or a new
-# definition of one, leaves everything else as it is.
-LIBRARY = files_digest(path for path in library_files() if path.name != "variants.py")
+# Profiles and grids are no part of it: a job's `settings` hold what of them concerns that job.
+LIBRARY = files_digest(library_files())
 
 COLLECT = shlex.join(
     ["heclstm", "collect", ".", "--profile", PROFILE]
@@ -46,6 +46,11 @@ COLLECT = shlex.join(
 def inside(path):
     """A file of the repository as seen from the study's folder."""
     return os.path.relpath(path, OUT)
+
+
+def root(wildcards):
+    """The repository as seen from the study's folder: notebooks run there, as in `make study`."""
+    return inside(ROOT)
 
 
 def source(name):
@@ -82,22 +87,54 @@ def settings(*sections):
     return chosen
 
 
+def grid_row(dataset, name):
+    """A row of a data set's grid, and the study that it makes of the data set's."""
+    study = STUDIES.study(dataset)
+    row = load_grid(study.grid).row(name)
+    return row, row.apply(study)
+
+
 def row_settings(wildcards):
     """The resolved configuration of one row: all that its definition changes shows here."""
-    changed = to_dict(apply_variant(STUDIES.study(wildcards.dataset), wildcards.row))
-    return json.dumps({k: v for k, v in changed.items() if k not in ("ablations", "methods")})
+    row, study = grid_row(wildcards.dataset, wildcards.row)
+    kept = {key: to_dict(study)[key] for key in ("data", "model", "train", "he", "folds")}
+    return json.dumps(kept | {"changes": row.changes})
 
 
-def described_rows(wildcards):
-    """What notebook 05 says of each row."""
-    names = STUDIES.study(wildcards.dataset).ablations
-    return json.dumps({name: VARIANTS[name][0] for name in names if name in VARIANTS})
+def row_network(wildcards):
+    """Notebook 02, for a row that encrypts the study's own network."""
+    row, _ = grid_row(wildcards.dataset, wildcards.row)
+    return [] if row.trains else tables("02_plaintext_training", "predictions")
+
+
+def row_mb(wildcards):
+    """As an encrypted notebook for a row that is evaluated encrypted."""
+    row, study = grid_row(wildcards.dataset, wildcards.row)
+    return memory_mb(study) if row.encrypts else 3000
+
+
+def row_threads(wildcards):
+    """As an encrypted notebook for a row that is evaluated encrypted."""
+    row, study = grid_row(wildcards.dataset, wildcards.row)
+    return study.he.workers + 1 if row.encrypts else 1
+
+
+def chosen_rows(dataset):
+    """The rows that the profile lists for a data set."""
+    study = STUDIES.study(dataset)
+    return load_grid(study.grid).chosen(study)
 
 
 def rows(wildcards):
-    """The results of every row of a data set's grid, where rows are jobs of their own."""
-    names = STUDIES.study(wildcards.dataset).ablations if config["grid"] else ()
-    return [f"work/{wildcards.dataset}/ablations/{name}/row.json" for name in names]
+    """What every row of a data set's grid leaves."""
+    folder = f"{wildcards.dataset}/work/ablations"
+    names = [row.name for row in chosen_rows(wildcards.dataset)]
+    return [f"{folder}/{name}/{file}" for name in names for file in ROW_FILES]
+
+
+def told_rows(wildcards):
+    """What notebook 05 says of each row."""
+    return json.dumps([[row.name, row.axis, row.says] for row in chosen_rows(wildcards.dataset)])
 
 
 def weights(wildcards):
@@ -105,9 +142,14 @@ def weights(wildcards):
     return sorted(str(path) for path in DATA.glob("weights/*.pt")) if DATA else []
 
 
+def memory_mb(study):
+    """Memory to evaluate encrypted: the servers', as the profile allows, and the client's."""
+    return round(study.he.memory_gb * 1000) + 2000
+
+
 def encrypted_mb(wildcards):
-    """Memory of an encrypted notebook: its servers', as the profile allows, and the client's."""
-    return round(STUDIES.study(wildcards.dataset).he.memory_gb * 1000) + 2000
+    """Memory of an encrypted notebook."""
+    return memory_mb(STUDIES.study(wildcards.dataset))
 
 
 def encrypted_threads(wildcards):

@@ -22,7 +22,7 @@ rule overview:
     params:
         arguments=arguments("", "00_overview"),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         stale="",
     log:
         "logs/00_overview.log",
@@ -44,7 +44,7 @@ rule data_preparation:
         arguments=lambda w: arguments(w.dataset, "01_data_preparation"),
         settings=settings(),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         stale="",
     log:
         "logs/{dataset}/01_data_preparation.log",
@@ -66,7 +66,7 @@ rule plaintext_training:
         arguments=lambda w: arguments(w.dataset, "02_plaintext_training"),
         settings=settings(),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         stale=lambda w: f"work/{w.dataset}/fold*",
     log:
         "logs/{dataset}/02_plaintext_training.log",
@@ -89,7 +89,7 @@ rule he_conversion:
         arguments=lambda w: arguments(w.dataset, "03_he_conversion"),
         settings=settings("he"),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         stale="",
     log:
         "logs/{dataset}/03_he_conversion.log",
@@ -113,7 +113,7 @@ rule encrypted_evaluation:
         arguments=lambda w: arguments(w.dataset, "04_encrypted_evaluation"),
         settings=settings("he"),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         stale=lambda w: f"work/{w.dataset}/fold*/encrypted",
     log:
         "logs/{dataset}/04_encrypted_evaluation.log",
@@ -129,24 +129,24 @@ rule encrypted_evaluation:
 rule ablation_row:
     input:
         manifest=manifest,
+        trained=row_network,
     output:
-        row="work/{dataset}/ablations/{row}/row.json",
-        predictions="work/{dataset}/ablations/{row}/predictions.parquet",
+        row="{dataset}/work/ablations/{row}/row.json",
+        predictions="{dataset}/work/ablations/{row}/predictions.parquet",
     params:
         profile=PROFILE,
         data=["--data", str(DATA)] if DATA else [],
         settings=row_settings,
         library=LIBRARY,
-        stale=lambda w, output: Path(output.row).parent,
     log:
         "logs/{dataset}/ablations/{row}.log",
+    threads: row_threads
     resources:
-        mem_mb=3000,
+        mem_mb=row_mb,
         runtime=120,
     shell:
-        "rm -rf {params.stale} && "
-        "heclstm ablate --profile {params.profile} --dataset {wildcards.dataset} "
-        "--row {wildcards.row} --out . {params.data} &> {log}"
+        "heclstm ablate --profile {params.profile:q} --dataset {wildcards.dataset} "
+        "--row {wildcards.row} --out . {params.data:q} &> {log}"
 
 
 rule ablations:
@@ -154,6 +154,7 @@ rule ablations:
         notebook=source("05_ablations"),
         manifest=manifest,
         trained=rules.plaintext_training.output.tables,
+        encrypted=rules.encrypted_evaluation.output,
         rows=rows,
     output:
         notebook="{dataset}/05_ablations.ipynb",
@@ -161,15 +162,15 @@ rule ablations:
     params:
         arguments=lambda w: arguments(w.dataset, "05_ablations"),
         settings=settings("he", "ablations"),
-        described=described_rows,
+        told=told_rows,
         library=LIBRARY,
-        root=inside(ROOT),
-        stale=lambda w: f"work/{w.dataset}/variants",
+        root=root,
+        stale="",
     log:
         "logs/{dataset}/05_ablations.log",
     resources:
         mem_mb=3000,
-        runtime=240,
+        runtime=60,
     shell:
         PAPERMILL
 
@@ -188,7 +189,7 @@ rule competing_methods:
         arguments=lambda w: arguments(w.dataset, "06_competing_methods"),
         settings=settings("methods"),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         # finished fits are kept by a digest of data, settings and source: a new method is added
         stale="",
     log:
@@ -216,7 +217,7 @@ rule decisions:
         arguments=lambda w: arguments(w.dataset, "07_decisions"),
         settings=settings("he", "ablations", "methods"),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         stale="",
     log:
         "logs/{dataset}/07_decisions.log",
@@ -241,7 +242,7 @@ rule encrypted_competitors:
         arguments=lambda w: arguments(w.dataset, "08_encrypted_competitors"),
         settings=settings("he", "methods"),
         library=LIBRARY,
-        root=inside(ROOT),
+        root=root,
         stale=lambda w: f"work/{w.dataset}/fold*/encrypted_methods",
     log:
         "logs/{dataset}/08_encrypted_competitors.log",
