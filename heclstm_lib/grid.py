@@ -135,20 +135,20 @@ def load_grid(path: str | Path | None = None) -> Grid:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class GridEntry:
     """A row as it is written."""
 
     says: str
     axis: str
-    changes: dict  # type: ignore[type-arg]  # `build` compares the type itself
+    changes: dict  # bare: `build` compares the type itself
 
 
 def _row(name: Any, content: Any, where: str) -> Row:
-    entry = build(_Entry, content, where)
+    entry = build(GridEntry, content, where)
     for word, what in ((name, "name"), (entry.axis, "axis")):
         if not isinstance(word, str) or not _WORD.fullmatch(word) or word == FULL:
             raise ConfigError(
-                f"{where}: expected a {what} of a-z, 0-9 and _, other than '{FULL}', got {word!r}."
+                f"{where}: the {what} may have a-z, 0-9 and _ and not be '{FULL}', got {word!r}."
             )
     unknown = sorted(set(entry.changes) - set(PARTS), key=str)
     if unknown or not entry.changes:

@@ -23,7 +23,7 @@ def plot_axes(table: pd.DataFrame, value_name: str) -> Figure:
     axis.hlines(place, table.difference_low, table.difference_high, color=colours, lw=1.5)
     sure = (table.p_holm < 0.05).tolist()
     faces = [colour if known else "white" for colour, known in zip(colours, sure, strict=True)]
-    axis.scatter(table.difference, place, s=22, color=faces, edgecolors=colours, zorder=3)
+    axis.scatter(table.difference, place, s=22, facecolors=faces, edgecolors=colours, zorder=3)
     axis.axvline(0, color="#999999", linestyle=":", linewidth=0.8)
     axis.set_yticks(place, [f"{a}: {r}" for a, r in zip(table.axis, table.row, strict=True)])
     for label, colour in zip(axis.get_yticklabels(), colours, strict=True):

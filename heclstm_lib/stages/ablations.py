@@ -95,11 +95,12 @@ def run_row(space: Workspace, row: Row, folder: Path, progress: bool = True) -> 
             data_digests={study.dataset: own.sequences.digest},
         ),
     }  # fmt: skip
+    record = to_json(record, row.name)
     (target / "row.json").unlink(missing_ok=True)  # never beside another run's predictions
     with replacing(target / "predictions.parquet") as part:
         predictions.to_parquet(part)
     with replacing(target / "row.json") as part:
-        part.write_text(json.dumps(to_json(record), indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return RowResult(row, record, predictions)
 
 
