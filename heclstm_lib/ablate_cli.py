@@ -29,7 +29,7 @@ def add_ablate_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         "ablate",
         help="run one row of the ablation grid",
         description="Run one row of the ablation grid on a data set and keep it in "
-        "OUT/DATASET/work/ablations/ROW (row.json, predictions.parquet), where notebook 05 takes "
+        "the study's work folder (row.json, predictions.parquet), where notebook 05 takes "
         "it up. A finished row is kept, an interrupted one goes on.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -45,10 +45,8 @@ def _check_choices(config: Any, **choices: tuple[str, ...]) -> None:
     """Hold fields against the words they may be. Raises ConfigError."""
     for name, known in choices.items():
         if (value := getattr(config, name)) not in known:
-            expected = f"{', '.join(known[:-1])} or {known[-1]}"
-            raise ConfigError(
-                f"{type(config).__name__}.{name}: expected {expected}, got {value!r}."
-            )
+            expected = f"expected {', '.join(known[:-1])} or {known[-1]}, got {value!r}."
+            raise ConfigError(f"{type(config).__name__}.{name}: {expected}")
 
 
 def _switched(on: str, off: str) -> Any:
@@ -69,9 +67,10 @@ class DataConfig:
     sequences: int | None = None  # generated (embedded set) or kept at most (real sets)
     seed: int = 2021  # of the generator or of the subsample
     magnification: int | None = None  # BreaKHis only; None: 40 -> 100 -> 200 -> 400X
+    slices: int = 1  # AdrenalMNIST3D only: a frame's channels, parts of its slab along the depth
 
     def __post_init__(self) -> None:
-        _check_ranges(self, frames=(1, math.inf), image_size=(8, math.inf))
+        _check_ranges(self, frames=(1, math.inf), image_size=(8, math.inf), slices=(1, 28))
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,23 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """One setting of AdamW that a search tries; an open rate of the twin is the study's."""
+
+    learning_rate: float
+    weight_decay: float
+    polynomial_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        positive = (_ABOVE_ZERO, math.inf)
+        _check_ranges(self, learning_rate=positive, polynomial_learning_rate=positive)
+        _check_ranges(self, weight_decay=(0, math.inf))
+
+    def __str__(self) -> str:
+        return f"rate {self.learning_rate:g}, decay {self.weight_decay:g}"
+
+
+@dataclass(frozen=True)
 class HEConfig:
     """CKKS parameters; the modulus chain is [first, scale x levels, special].
 
@@ -167,6 +183,7 @@ class DatasetStudy:
     train: TrainConfig = field(default_factory=TrainConfig)
     he: HEConfig = field(default_factory=HEConfig)
     folds: tuple[int, ...] = (0,)
+    search: tuple[Setting, ...] = ()  # tried in every fold, on its validation patients; () : none
     ablations: tuple[str, ...] = ()  # rows of the grid, or axis:NAME for all rows of an axis
     grid: str | None = None  # a grid file of one's own, beside the profile; None: the shipped one
     methods: tuple[str, ...] = ()  # competing methods and controls (heclstm_lib.methods.registry)

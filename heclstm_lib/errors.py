@@ -67,6 +67,10 @@ class StrandError(HeclstmError):
     """Workers that share one evaluation cannot go on: one failed, is missing or too slow."""
 
 
+class StorageError(HeclstmError, OSError):
+    """An object store or folder cannot be read or written; it may be so for a while only."""
+
+
 class BatchError(HeclstmError):
     """A folder of requests cannot be evaluated: nothing there, or it belongs to another batch."""
 

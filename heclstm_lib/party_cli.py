@@ -11,15 +11,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
 from heclstm_lib.batch.command import run_batch
+from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.client_commands import run_decrypt, run_encrypt, run_keygen
+from heclstm_lib.cluster.command import Places, run_on_dask, run_on_processes
 from heclstm_lib.dispatch import run_command
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.wire import refuse_secret
+from heclstm_lib.storage import is_url, list_names
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -39,9 +42,13 @@ T frames with C channels (numpy.save). Names stay here; the server sees random i
 EVALUATE = """examples:
   heclstm evaluate requests --plan plan.npz --public public.bundle --out responses
   heclstm evaluate requests --plan plan.npz --public public.bundle --workers 4 --memory-mb 6000
+  heclstm evaluate requests --plan plan.npz --executor dask --workers 2      to try Dask here
+  heclstm evaluate s3://ward/requests --plan s3://ward/plan.npz --public s3://ward/public.bundle \\
+      --out s3://ward/responses --scheduler tls://scheduler:8786             docs/cluster.md
 
 A run that was stopped goes on where it was: finished responses are kept. Exit code: 0 when every
-request has its response, 3 when some failed (they are listed), 2 when nothing could be done.
+request has its response, 3 when some failed (they are listed), 2 when nothing could be done or
+the scheduler was lost.
 """
 DECRYPT = """examples:
   heclstm decrypt responses --signature signature.json --secret secret.bundle --out scores.csv
@@ -126,16 +133,20 @@ def _add_encrypt(commands: Commands) -> None:
 
 def _add_evaluate(commands: Commands) -> None:
     parser = _add(commands, "evaluate", "server: evaluate request files, encrypted", EVALUATE)
-    parser.add_argument("requests", type=Path, metavar="REQUESTS", help="folder of *.request")
-    parser.add_argument("--plan", type=Path, required=True, help="the model's plan (.npz)")
+    parser.add_argument("requests", metavar="REQUESTS", help="folder or URL of *.request")
+    parser.add_argument("--plan", required=True, help="the model's plan (.npz), path or URL")
     parser.add_argument(
-        "--public", type=Path, default=Path("public.bundle"), help="default: public.bundle"
+        "--public", default="public.bundle", help="path or URL (default: public.bundle)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("responses"), help="folder (default: responses)"
-    )
+    parser.add_argument("--out", default="responses", help="folder or URL (default: responses)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--memory-mb", type=int, help="address space of a worker, at most")
+    parser.add_argument(
+        "--executor", choices=("processes", "dask"), help="default: processes on this machine"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster, e.g. tcp://host:8786"
+    )
     parser.add_argument(
         "--flood-bits",
         type=flood_bits,
@@ -180,19 +191,43 @@ def run_evaluate(args: argparse.Namespace) -> int:
         if value is not None and value < 1:
             name = option.replace("_", "-")
             raise ConfigError(f"--{name}: expected at least 1, got {value}.")
-    folder = sorted(args.requests.iterdir()) if args.requests.is_dir() else []
-    for path in (args.plan, args.public, *folder):
-        if path.is_file():
-            refuse_secret(path)
-    memory = args.memory_mb << 20 if args.memory_mb else None
-    total = sum(path.suffix == ".request" for path in folder)
-    with tqdm(total=total, desc="evaluating", unit="request") as bar:
-        report = run_batch(
-            args.plan, args.public, args.requests, args.out, args.workers, memory,
-            flood_bits=args.flood_bits, on_result=lambda _result: bar.update(),
-        )  # fmt: skip
+    if args.scheduler and args.executor == "processes":
+        raise ConfigError("--scheduler is for --executor dask.")
+    texts = (args.plan, args.public, args.requests, args.out)
+    plain = not (args.scheduler or args.executor == "dask" or any(map(is_url, texts)))
+    evaluate = _evaluate_files if plain else _evaluate_places
+    with tqdm(desc="evaluating", unit="request") as bar:
+        report = evaluate(args, bar)
     print(report.text())
     return report.exit_code
+
+
+def _evaluate_files(args: argparse.Namespace, bar: tqdm) -> BatchReport:
+    """A batch of local files on local processes."""
+    plan, public, requests, out = map(Path, (args.plan, args.public, args.requests, args.out))
+    folder = sorted(requests.iterdir()) if requests.is_dir() else []
+    for path in (plan, public, *folder):
+        if path.is_file():
+            refuse_secret(path)
+    bar.total = sum(path.suffix == ".request" for path in folder)
+    memory = args.memory_mb << 20 if args.memory_mb else None
+    return run_batch(
+        plan, public, requests, out, args.workers, memory,
+        flood_bits=args.flood_bits, on_result=lambda _result: bar.update(),
+    )  # fmt: skip
+
+
+def _evaluate_places(args: argparse.Namespace, bar: tqdm) -> BatchReport:
+    """A batch whose files lie in a store, or whose workers are Dask's."""
+    places = Places.of(args.plan, args.public, args.requests, args.out)
+    bar.total = sum(name.endswith(".request") for name in list_names(places.requests))
+    shared: dict[str, Any] = {
+        "workers": args.workers, "memory_mb": args.memory_mb, "flood_bits": args.flood_bits,
+        "on_result": lambda _result: bar.update(),
+    }  # fmt: skip
+    if args.scheduler or args.executor == "dask":
+        return run_on_dask(places, args.scheduler, **shared)
+    return run_on_processes(places, **shared)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from heclstm_lib.config import DatasetStudy, HEConfig, load_profile
+from heclstm_lib.data.frames import check_config
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.params import security_report
 from heclstm_lib.he.plan import Plan
@@ -110,9 +111,12 @@ def candidate_text(table: pd.DataFrame) -> str:
 
 def untrained_model(study: DatasetStudy) -> ConvLSTM:
     """The study's polynomial twin with initial weights."""
-    channels = 3 if study.data.colour == "rgb" else 1
     return ConvLSTM(
-        study.model, channels, study.data.image_size, study.data.frames, "polynomial"
+        study.model,
+        check_config(study.data),
+        study.data.image_size,
+        study.data.frames,
+        "polynomial",
     ).eval()
 
 

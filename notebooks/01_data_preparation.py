@@ -28,7 +28,7 @@ data = ""
 import pandas as pd
 
 from heclstm_lib.data.manifest import load_manifest
-from heclstm_lib.data.splits import load_split
+from heclstm_lib.data.splits import find_split
 from heclstm_lib.data.summary import counts_table, left_out_table, manifest_card
 from heclstm_lib.figures.data import plot_course, plot_examples, plot_lengths, plot_split
 from heclstm_lib.stages.notebook import open_stage, show_text
@@ -86,7 +86,10 @@ plot_lengths(sequences)
 
 # %% [markdown]
 # ## Splits by patient
-# `load_split` raises `LeakageError` if a patient stands in two parts of a fold.
+# A committed table assigns patients to parts; sets whose authors split them keep that split. For
+# BreaKHis the official five folds are used where their files (`dsfold1.txt` .. `dsfold5.txt`) lie
+# in the data folder; the notes above say so, and name patients whose slides its files put on both
+# sides. Every use of a split is checked: a patient in two parts of a fold raises `LeakageError`.
 
 # %%
 parts = pd.concat(
@@ -96,10 +99,9 @@ parts = pd.concat(
                 "fold": fold,
                 "patient_id": sequences.patient_ids,
                 "label": sequences.labels,
-                "part": [
-                    load_split(dataset, fold, sequences.patient_ids)[p]
-                    for p in sequences.patient_ids
-                ],
+                "part": pd.Series(sequences.patient_ids).map(
+                    find_split(sequences, fold, stage.data)
+                ),
             }
         )
         for fold in stage.study.folds

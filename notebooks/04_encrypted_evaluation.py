@@ -38,7 +38,7 @@ from heclstm_lib.figures.tables import show_metrics
 from heclstm_lib.figures.training import plot_votes
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.paths import cache_root
-from heclstm_lib.stages.encryption import evaluate_fold_encrypted
+from heclstm_lib.stages.encryption import encrypted_ensemble, evaluate_fold_encrypted
 from heclstm_lib.stages.notebook import open_stage
 from heclstm_lib.stages.quantised import quantised_scores
 from heclstm_lib.stages.two_folders import walk_fold
@@ -98,7 +98,7 @@ print(f"{agreed['flips']} of {agreed['n']} decisions differ between encrypted an
 # %% [markdown]
 # ### Of which the scales alone
 # The same plan on all test sequences, with inputs and weights rounded as CKKS encodes them, but
-# without encryption noise. Notebook 07 puts both losses into one figure.
+# without encryption noise. Notebook 08 puts both losses into one figure.
 
 # %%
 rounded = stage.write_table("quantised", quantised_scores(space))
@@ -115,6 +115,17 @@ pd.DataFrame({"encrypted": agreed, "rounded only": rounding})
 # %%
 metrics = metric_table(scores.assign(score=scores.encrypted), bootstrap=stage.study.bootstrap)
 show_metrics(stage.write_table("metrics", metrics))
+
+# %% [markdown]
+# ### The ensemble, from decrypted scores
+# Where folds are seeds of one official split, the hospital takes the mean of the decrypted scores
+# of all of them; its threshold comes from validation patients (notebook 02).
+
+# %%
+together = encrypted_ensemble(stage.store, scores)
+ensemble = metric_table(together, bootstrap=stage.study.bootstrap) if len(together) else None
+stage.write_table("ensemble", together)
+show_metrics(ensemble) if ensemble is not None else "no ensemble: folds test different patients"
 
 # %% [markdown]
 # ## Where the time goes
@@ -233,6 +244,7 @@ stage.finish(
     agreement=agreed,
     rounding=rounding,
     metrics=metrics.to_dict("records"),
+    ensemble=ensemble.to_dict("records") if ensemble is not None else [],
     server_s_per_batch=float(typical),
     server_cpu_s_per_batch=processor,
     floor_s_per_batch=float(floor.floor_s.sum()),

@@ -40,8 +40,8 @@ def test_the_study_has_its_notebooks() -> None:
         "04_encrypted_evaluation",
         "05_ablations",
         "06_competing_methods",
-        "07_decisions",
-        "08_encrypted_competitors",
+        "07_encrypted_competitors",
+        "08_decisions",
     ]
 
 
@@ -145,7 +145,7 @@ def test_twin_is_in_step_and_without_outputs(root: Path, name: str) -> None:
 
 
 def test_cards_lie_beside_the_report_and_stand_in_it(smoke: Path) -> None:
-    report = (smoke / DATASET / "07_decisions.html").read_text(encoding="utf-8")
+    report = (smoke / DATASET / "08_decisions.html").read_text(encoding="utf-8")
     for name, title in (("model_card", "Model card"), ("data_card", "Data card")):
         text = (smoke / DATASET / f"{name}.md").read_text(encoding="utf-8")
         assert text.startswith(f"# {title}: ") and len(text) > 1000
@@ -154,7 +154,7 @@ def test_cards_lie_beside_the_report_and_stand_in_it(smoke: Path) -> None:
 
 
 def test_waterfall_ends_encrypted_on_one_set_of_sequences(smoke: Path) -> None:
-    table = ResultStore(smoke / DATASET / "results").load_table("07_decisions.waterfall")
+    table = ResultStore(smoke / DATASET / "results").load_table("08_decisions.waterfall")
     assert table.step.tolist()[-4:] == ["exact", "HE-friendly", "quantised", "encrypted"]
     assert table.n_sequences.unique().tolist() == [8]
     assert table.flips.iloc[-2:].tolist() == [0, 0]

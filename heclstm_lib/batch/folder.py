@@ -56,12 +56,7 @@ def find_jobs(
     batch's, PlanError for a plan whose state the client would have to re-encrypt on the way.
     """
     plan = load_plan(plan_path)
-    if plan.refreshes:
-        raise PlanError(
-            f"{plan_path.name}: this plan has the client re-encrypt its state "
-            f"{len(plan.refreshes)} time(s) a request; in a folder of files no client answers. "
-            "Plan without refresh."
-        )
+    refuse_refreshes(plan, plan_path.name)
     if not bundle_path.is_file():
         raise BatchError(f"{bundle_path}: no such public bundle; register the client first.")
     refuse_secret(bundle_path)
@@ -77,6 +72,16 @@ def find_jobs(
         )
         for request in found
     ]  # fmt: skip
+
+
+def refuse_refreshes(plan: Plan, name: str) -> None:
+    """Raise PlanError for a plan whose state the client would have to re-encrypt on the way."""
+    if plan.refreshes:
+        raise PlanError(
+            f"{name}: this plan has the client re-encrypt its state "
+            f"{len(plan.refreshes)} time(s) a request; in a folder of files no client answers. "
+            "Plan without refresh."
+        )
 
 
 def settle_folder(responses: Path, plan_digest: str, bundle_checksum: str) -> None:
@@ -98,16 +103,17 @@ def settle_folder(responses: Path, plan_digest: str, bundle_checksum: str) -> No
             f"{responses}: no responses can be written there ({error.strerror}). Free some space, "
             "get the permission, or choose another folder."
         ) from error
-    _check_identity(text, wanted, responses)
+    check_identity(text, wanted, responses)
 
 
-def _check_identity(text: str, wanted: dict[str, str], responses: Path) -> None:
+def check_identity(text: str, wanted: dict[str, str], responses: Path | str) -> None:
+    """Raise BatchError unless the text of `batch.json` names the wanted plan and bundle."""
     try:
         found = json.loads(text)
         differing = [key for key in wanted if found[key] != wanted[key]]
     except (ValueError, KeyError, TypeError):
         raise BatchError(
-            f"{responses / IDENTITY} does not say which plan and bundle the responses beside it "
+            f"{responses}/{IDENTITY} does not say which plan and bundle the responses beside it "
             "belong to. Choose another folder, or delete that file if they may be replaced."
         ) from None
     if differing:

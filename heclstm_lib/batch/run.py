@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from heclstm_lib.batch.claims import claim, claim_path
 from heclstm_lib.batch.folder import Job, find_jobs, is_finished, remove_leftovers
@@ -29,6 +30,19 @@ FALL_S = 2.0
 """A process that ended is noticed a moment before its locks fall."""
 
 OnResult = Callable[[Result], None]
+
+
+class Named(Protocol):
+    """A job of any kind."""
+
+    @property
+    def name(self) -> str:
+        """The request's name without suffix."""
+
+
+AnyJob = TypeVar("AnyJob", bound=Named)
+Lost = Callable[[Any, BaseException], Result]
+"""What became of a job whose task did not return; it may raise what concerns all jobs."""
 
 
 def evaluate_folder(
@@ -56,6 +70,31 @@ def evaluate_folder(
     Other evaluations with the same plan and bundle may run in the same folders: they share the
     work. Raises as `folder.find_jobs`; what concerns one request only stands in the report.
     """
+    found = find_jobs(plan, bundle, requests, responses, patience_s)
+    jobs = [replace(job, flood_bits=flood_bits) for job in found]
+    return run_jobs(
+        jobs, executor, evaluate_job, is_finished, _lost,
+        renew=renew, in_flight=in_flight, tries=tries, on_result=on_result,
+    )  # fmt: skip
+
+
+def run_jobs(
+    jobs: Iterable[AnyJob],
+    executor: Executor,
+    task: Callable[[AnyJob], Result],
+    is_done: Callable[[AnyJob], bool],
+    lost: Lost,
+    *,
+    renew: Callable[[], Executor] | None = None,
+    in_flight: int | Callable[[], int] = 1,
+    tries: int = 2,
+    on_result: OnResult | None = None,
+) -> BatchReport:
+    """Run `task` on every job that `is_done` does not find finished; as `evaluate_folder`.
+
+    `lost` says what became of a job whose task raised; `in_flight` may be asked anew each time,
+    where workers come and go. Raises what `lost` and `is_done` raise.
+    """
     begin = time.perf_counter()
     results: list[Result] = []
 
@@ -65,13 +104,12 @@ def evaluate_folder(
             on_result(result)
 
     left = []
-    for job in find_jobs(plan, bundle, requests, responses, patience_s):
-        job = replace(job, flood_bits=flood_bits)
-        if is_finished(job):
+    for job in jobs:
+        if is_done(job):
             note(Result(job.name, "finished"))
         else:
             left.append(job)
-    _Batch(executor, renew, in_flight, tries, note).run(left)
+    _Batch(executor, task, lost, renew, in_flight, tries, note).run(left)
     return _report(results, time.perf_counter() - begin)
 
 
@@ -91,22 +129,25 @@ class _Batch:
     def __init__(
         self,
         executor: Executor,
+        task: Callable[[Any], Result],
+        lost: Lost,
         renew: Callable[[], Executor] | None,
-        in_flight: int,
+        in_flight: int | Callable[[], int],
         tries: int,
         note: OnResult,
     ) -> None:
         self.executor, self.renew = executor, renew
+        self.task, self.lost = task, lost
         self.in_flight, self.tries, self.note = in_flight, tries, note
-        self.waiting: deque[Job] = deque()
-        self.unloaded: deque[Job] = deque()
-        self.alone: deque[Job] = deque()
-        self.elsewhere: deque[Job] = deque()
-        self.running: dict[Future[Result], Job] = {}
+        self.waiting: deque[Any] = deque()
+        self.unloaded: deque[Any] = deque()
+        self.alone: deque[Any] = deque()
+        self.elsewhere: deque[Any] = deque()
+        self.running: dict[Future[Result], Any] = {}
         self.tried: Counter[str] = Counter()
         self.made: list[Executor] = []
 
-    def run(self, jobs: Iterable[Job]) -> None:
+    def run(self, jobs: Iterable[Any]) -> None:
         self.waiting.extend(jobs)
         try:
             while self._begin_some():
@@ -128,13 +169,14 @@ class _Batch:
             elif self.elsewhere and not self.waiting:
                 time.sleep(PAUSE_S)
                 self.waiting, self.elsewhere = self.elsewhere, self.waiting
-        while self.waiting and not self.unloaded and len(self.running) < self.in_flight:
+        most = self.in_flight() if callable(self.in_flight) else self.in_flight
+        while self.waiting and not self.unloaded and len(self.running) < most:
             self._submit(self.waiting.popleft())
         return bool(self.running)
 
-    def _submit(self, job: Job) -> None:
+    def _submit(self, job: Any) -> None:
         try:
-            future = self.executor.submit(evaluate_job, job)
+            future = self.executor.submit(self.task, job)
         except BrokenExecutor as error:
             future = Future()
             future.set_exception(error)
@@ -145,14 +187,19 @@ class _Batch:
         broken = any(isinstance(future.exception(), BrokenExecutor) for future in ended)
         if broken:
             ended = wait(self.running).done  # it takes all others along
-        results = [(job, _outcome(job, f)) for f in ended for job in [self.running.pop(f)]]
+        results = [(job, self._outcome(job, f)) for f in ended for job in [self.running.pop(f)]]
         for job, result in results:
             self._judge(job, result, alone)
         spent = any(result.spent for _, result in results)
         if broken or spent:
             self._start_afresh()
 
-    def _judge(self, job: Job, result: Result, alone: bool) -> None:
+    def _outcome(self, job: Any, future: Future[Result]) -> Result:
+        """What a task returned, or what must have happened to it."""
+        error = future.exception()
+        return future.result() if error is None else self.lost(job, error)
+
+    def _judge(self, job: Any, result: Result, alone: bool) -> None:
         if result.state == "claimed":
             self.elsewhere.append(job)
             return
@@ -180,11 +227,8 @@ class _Batch:
                 self.note(Result(queue.popleft().name, "failed", f"not tried: {why}"))
 
 
-def _outcome(job: Job, future: Future[Result]) -> Result:
-    """What a task returned, or what must have happened to it."""
-    error = future.exception()
-    if error is None:
-        return future.result()
+def _lost(job: Job, error: BaseException) -> Result:
+    """What must have happened to a job on local processes whose task raised."""
     if not isinstance(error, BrokenExecutor):
         return Result(job.name, "failed", reason(error))
     began = claim_path(job.response).exists()

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from heclstm_lib.batch.claims import claim
@@ -44,14 +45,13 @@ def evaluate_job(job: Job) -> Result:
     """Evaluate one request unless it is finished or another process is at it; never raises."""
     begin, loading = time.perf_counter(), True
     try:
-        if _process["spent"]:
-            raise MemoryError
+        refuse_spent()
         with ended_after(job.patience_s):
             server = _server(job)
             loading = False
             state = _evaluate(server, job)
     except Exception as error:
-        return _failure(job, error, loading)
+        return failure(job.name, error, loading)
     return Result(job.name, state, seconds=time.perf_counter() - begin)
 
 
@@ -62,15 +62,23 @@ def _evaluate(server: Server, job: Job) -> State:
         if is_finished(job):
             return "finished"
         remove_leftovers(job.response)
-        _check_room(job)
+        check_room(job.response.parent, job.least_bytes)
         server.evaluate(job.request, job.response)
         return "evaluated"
 
 
-def _check_room(job: Job) -> None:
-    """Better now than after hours of work; a quota, which is not seen here, still shows then."""
-    free = shutil.disk_usage(job.response.parent).free
-    if free < job.least_bytes:
+def refuse_spent() -> None:
+    """Raise MemoryError in a worker that ran out of memory before."""
+    if _process["spent"]:
+        raise MemoryError
+
+
+def check_room(folder: Path, least_bytes: int) -> None:
+    """Raise OSError when a folder's disk has no room for so many bytes.
+
+    Better now than after hours of work; a quota, which is not seen here, still shows then.
+    """
+    if shutil.disk_usage(folder).free < least_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -84,13 +92,14 @@ def _server(job: Job) -> Server:
     return _servers[key]
 
 
-def _failure(job: Job, error: Exception, loading: bool) -> Result:
+def failure(name: str, error: Exception, loading: bool) -> Result:
+    """What an error means for the request called `name`; `loading` as in Result."""
     spent = isinstance(error, MemoryError) and is_worker()
     if spent:
         _servers.clear()
         _process["spent"] = True
     passing = isinstance(error, MemoryError | OSError)
-    return Result(job.name, "again" if passing else "failed", reason(error), loading, spent)
+    return Result(name, "again" if passing else "failed", reason(error), loading, spent)
 
 
 def reason(error: BaseException) -> str:

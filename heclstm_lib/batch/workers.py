@@ -24,6 +24,11 @@ def is_worker() -> bool:
     return _process["is_worker"]
 
 
+def become_worker() -> None:
+    """Say that this process may end without harm: something starts another one in its place."""
+    _process["is_worker"] = True
+
+
 def make_executor(workers: int, memory_bytes: int | None = None) -> ProcessPoolExecutor:
     """Local worker processes, started afresh (spawn): SEAL holds the interpreter's lock.
 

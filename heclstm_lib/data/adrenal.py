@@ -9,6 +9,8 @@ Frames: the central 16 of the 28 slices along the first axis, cut into T slabs; 
 projection of its slab, resized (Pillow, antialiased). The outer slices are left out because they
 are empty in most volumes: 95 % of the training glands start at slice 7 or later and 95 % end at 21
 or before. For T > 16 all 28 slices are used. Every sequence has T real frames.
+With `slices` = C the slab is cut once more, into C parts, and their mean projections are the C
+channels of the frame: the depth inside a slab is kept.
 Patients: the file has no patient id. The authors split by patient, so the official split is used;
 each gland counts as its own group, although both glands of a patient may stand in the same part.
 """
@@ -37,15 +39,17 @@ def load_adrenal(root: Path, manifest: Manifest, config: DataConfig) -> Collecte
     channels = check_config(config)
     volumes, labels, ids = _read_parts(root / FILE, manifest)
     kept = subsample(labels, config.sequences, config.seed)
-    frames = np.stack([make_slabs(volumes[i], config.frames, config.image_size) for i in kept])
+    parts = config.frames * config.slices
+    slabs = np.stack([make_slabs(volumes[i], parts, config.image_size) for i in kept])
+    frames = slabs.reshape(len(kept), config.frames, config.slices, *slabs.shape[2:])
     names = tuple(ids[i] for i in kept)
     count = len(kept)
     return Collected(
-        frames=np.repeat(frames[:, :, None], channels, axis=2),
+        frames=np.repeat(frames, channels // config.slices, axis=2),
         labels=labels[kept],
         patient_ids=names,
         sequence_ids=names,
-        frame_labels=(slab_names(config.frames),) * count,
+        frame_labels=(slab_names(config.frames, config.slices),) * count,
         lengths=np.full(count, config.frames, dtype=np.int64),
         scores=np.full(count, np.nan),
         notes=("no patient ids in the file: the official split is by patient",),
@@ -54,15 +58,19 @@ def load_adrenal(root: Path, manifest: Manifest, config: DataConfig) -> Collecte
 
 def _slices(frames: int) -> list[np.ndarray]:
     if not 1 <= frames <= SIDE:
-        raise ConfigError(f"data.frames={frames}: AdrenalMNIST3D has {SIDE} slices; give 1 to 28.")
+        raise ConfigError(
+            f"data.frames x data.slices = {frames}: AdrenalMNIST3D has {SIDE} slices; give 1 to 28."
+        )
     used = CENTRAL_SLICES if frames <= CENTRAL_SLICES else SIDE
     first = (SIDE - used) // 2
     return np.array_split(np.arange(first, first + used), frames)
 
 
-def slab_names(frames: int) -> tuple[str, ...]:
+def slab_names(frames: int, slices: int = 1) -> tuple[str, ...]:
     """Frame labels such as "slices_6-9"."""
-    return tuple(f"slices_{part[0]}-{part[-1]}" for part in _slices(frames))
+    parts = _slices(frames * slices)
+    slabs = [parts[at : at + slices] for at in range(0, len(parts), slices)]
+    return tuple(f"slices_{slab[0][0]}-{slab[-1][-1]}" for slab in slabs)
 
 
 def make_slabs(volume: np.ndarray, frames: int, size: int) -> np.ndarray:

@@ -13,60 +13,26 @@ Two modes (`DataConfig.magnification`), neither ever mixes patients:
   Missing magnifications shorten the sequence, which is then padded.
 - 40, 100, 200 or 400: T images at this magnification in order of file name, without overlap.
   A last group of fewer than T images is dropped and counted, unless it is the patient's only one.
+
+Splits: the official five folds where their files lie below the folder (`breakhis_folds`), else the
+committed split. The notes of the set say which.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from heclstm_lib.config import DataConfig
+from heclstm_lib.data.breakhis_folds import fold_notes
+from heclstm_lib.data.breakhis_names import BreakhisName, parse_name
 from heclstm_lib.data.cases import Case, Collected, Skip, decode_cases
 from heclstm_lib.data.frames import Frame
 from heclstm_lib.data.manifest import Manifest
 from heclstm_lib.errors import ConfigError, DataError
 
 MAGNIFICATIONS = (40, 100, 200, 400)
-_NAME = re.compile(
-    r"^SOB_(?P<cls>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)-(?P<year>\d{2})-"
-    r"(?P<number>\d+)(?P<part>[A-Z]*)-(?P<mag>40|100|200|400)-(?P<seq>\d{3})\.png$"
-)
-
-
-@dataclass(frozen=True)
-class BreakhisName:
-    """What a BreaKHis file name says."""
-
-    label: int
-    subtype: str
-    patient: str  # the number of the slide
-    slide: str
-    magnification: int
-    sequence: int
-
-
-def parse_name(name: str) -> BreakhisName:
-    """Read one file name; DataError with the expected pattern for anything else.
-
-    >>> parse_name("SOB_B_PT-14-21998AB-40-001.png").patient
-    '21998'
-    """
-    match = _NAME.match(name)
-    if match is None:
-        raise DataError(
-            f"got file name '{name}', expected SOB_<B|M>_<A|F|PT|TA|DC|LC|MC|PC>-<yy>-<slide>-"
-            "<40|100|200|400>-<nnn>.png. Remove the file or restore its original name."
-        )
-    return BreakhisName(
-        label=int(match["cls"] == "M"),
-        subtype=match["type"],
-        patient=match["number"],
-        slide=f"{match['year']}-{match['number']}{match['part']}",
-        magnification=int(match["mag"]),
-        sequence=int(match["seq"]),
-    )
 
 
 @dataclass(frozen=True)
@@ -99,7 +65,7 @@ def load_breakhis(root: Path, manifest: Manifest, config: DataConfig) -> Collect
         skipped=skipped,
         missing=sorted(set(manifest.patients) - grouped.keys()),
         unverified=sorted(unverified),
-        notes=_count_notes(sum(map(len, grouped.values())), manifest),
+        notes=_count_notes(sum(map(len, grouped.values())), manifest) + fold_notes(root),
     )
 
 

@@ -56,13 +56,13 @@ def sampled_labels(stages: Sequence[str], wanted: int) -> tuple[str, ...]:
 
 
 def check_config(config: DataConfig) -> int:
-    """Number of colour channels C; ConfigError for a colour or number of sequences."""
+    """Channels C, colours times slices; ConfigError for a colour or number of sequences."""
     if config.sequences is not None and config.sequences < 2:
         raise ConfigError(f"data.sequences={config.sequences}: at least 2, or null for all.")
     channels = {"rgb": 3, "gray": 1}.get(config.colour)
     if channels is None:
         raise ConfigError(f"data.colour={config.colour!r}: expected 'rgb' or 'gray'.")
-    return channels
+    return channels * config.slices
 
 
 def load_frame(frame: Frame, size: int, colour: str) -> np.ndarray:

@@ -19,6 +19,7 @@ from typing import Any
 from heclstm_lib import paths
 from heclstm_lib.data import adrenal, breakhis, iarc, synthetic
 from heclstm_lib.data.annocerv import SWEDE_THRESHOLD, read_table
+from heclstm_lib.data.breakhis_names import parse_name
 from heclstm_lib.data.cases import Case, link_duplicates
 from heclstm_lib.data.frames import Frame
 from heclstm_lib.data.manifest import Resource, parse_manifest, to_raw
@@ -137,7 +138,7 @@ def make_breakhis(mirror: Path) -> dict[str, Any]:
     )
     fixtures = []
     for path in sorted((mirror / "breakhis_sample").glob("*.png")):
-        name = breakhis.parse_name(path.name)
+        name = parse_name(path.name)
         fixtures.append(
             _file(
                 path,

@@ -11,21 +11,18 @@ import hashlib
 import io
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from heclstm_lib import paths
 from heclstm_lib.data import synthetic
-from heclstm_lib.data.breakhis import parse_name
 from heclstm_lib.data.manifest import load_manifest
 from heclstm_lib.data.splits import (
     FOLDS,
     SPLITS,
     SplitRow,
     check_leakage,
-    hashed_part,
     split_of_part,
 )
 from heclstm_lib.errors import DataError
@@ -96,30 +93,6 @@ def render_table(name: str, rows: list[SplitRow], seed: int = SEED) -> str:
     digest = hashlib.sha256(body.getvalue().encode()).hexdigest()
     head = [f"# data set: {name}", f"# seed: {seed}", f"# method: {METHODS[name]}"]
     return "\n".join([*head, f"# sha256 of the table: {digest}", body.getvalue()])
-
-
-def load_official_split(folder: Path, fold: int) -> dict[str, str]:
-    """BreaKHis' official fold 0..4 from `dsfold<fold+1>.txt`: patient number -> part.
-
-    Lines are `<file>|<magnification>|<fold>|<train|test>`. Validation patients are taken from
-    training by the stable hash. The official folds split slides; a patient whose slides stand on
-    both sides raises LeakageError here, because it would leak.
-    """
-    path = folder / f"dsfold{fold + 1}.txt"
-    if not path.is_file():
-        raise DataError(f"official fold {fold}: {path} does not exist; it comes with the data set.")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        fields = line.strip().split("|")
-        if len(fields) != 4 or fields[3] not in ("train", "test"):
-            raise DataError(f"{path}, line {number}: got '{line}', expected file|mag|fold|train.")
-        rows.append(SplitRow(fold, parse_name(fields[0]).patient, fields[3]))
-    check_leakage(rows)
-    table = {row.patient_id: row.split for row in rows}
-    return {
-        patient: "val" if split == "train" and hashed_part("breakhis", patient) == 0 else split
-        for patient, split in table.items()
-    }
 
 
 def _labels(name: str) -> dict[str, int]:

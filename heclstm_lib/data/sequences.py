@@ -15,9 +15,12 @@ from heclstm_lib.data.cases import Collected, Skip
 from heclstm_lib.data.frames import check_config
 from heclstm_lib.data.manifest import load_manifest
 from heclstm_lib.data.sources import find_folder, find_reader
-from heclstm_lib.errors import DataError
+from heclstm_lib.errors import ConfigError, DataError
 
 __all__ = ["SequenceSet", "Skip", "load_sequences"]
+
+VOLUMES = ("adrenalmnist3d",)
+"""Sets whose frames are slabs of a volume, which `DataConfig.slices` can keep the depth of."""
 
 _PER_SEQUENCE = ("frames", "labels", "lengths", "scores")
 _PER_SEQUENCE_TUPLES = ("patient_ids", "sequence_ids", "frame_labels")
@@ -77,6 +80,11 @@ def load_sequences(name: str, config: DataConfig, root: Path | None = None) -> S
     """
     reader = find_reader(name)
     channels = check_config(config)
+    if config.slices > 1 and name not in VOLUMES:
+        raise ConfigError(
+            f"data.slices={config.slices}: '{name}' holds images, no volumes. Leave it at 1; "
+            f"it is for {', '.join(VOLUMES)}."
+        )
     manifest = load_manifest(name)
     collected = reader(find_folder(manifest, root), manifest, config)
     _check(name, collected, config, channels)

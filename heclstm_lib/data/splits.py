@@ -9,6 +9,9 @@ an official split has that one whatever the fold's number, which then only tells
 
 A patient the table does not name gets a part from sha256("<name>:<patient>"), the same on every
 machine, so that added cases are tested in exactly one fold and never move another patient.
+
+BreaKHis' own five folds take the place of the committed table where their files lie in the data
+folder (`breakhis_folds`, `find_split`).
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ from pathlib import Path
 import numpy as np
 
 from heclstm_lib import paths
+from heclstm_lib.data.breakhis_folds import find_fold_files, load_official_fold
+from heclstm_lib.data.manifest import load_manifest
 from heclstm_lib.data.sequences import SequenceSet
+from heclstm_lib.data.sources import find_folder
 from heclstm_lib.errors import DataError, LeakageError
 
 FOLDS = 5
@@ -108,12 +114,30 @@ def load_split(
     }
 
 
+def find_split(sequences: SequenceSet, fold: int, root: Path | None = None) -> dict[str, str]:
+    """patient -> part in one fold: the official fold where the data folder holds it, else ours.
+
+    `root` is the folder of data the set was read from (None: cache, then mirror). Raises DataError
+    for an unknown fold, LeakageError for a leaky table.
+    """
+    if sequences.name == "breakhis":
+        files = find_fold_files(find_folder(load_manifest(sequences.name), root))
+        if files and fold >= len(files):
+            raise DataError(
+                f"data set 'breakhis' has no official fold {fold}; it has 0 to {len(files) - 1}. "
+                "Correct `folds` in the profile, or remove the fold files."
+            )
+        if files:
+            return load_official_fold(files[fold]).parts
+    return load_split(sequences.name, fold, sequences.patient_ids)
+
+
 def apply_split(
     sequences: SequenceSet, fold: int, table: dict[str, str] | None = None
 ) -> dict[str, SequenceSet]:
     """The set cut into train, val and test by patient.
 
-    `table` (patient -> part) replaces the committed split, e.g. BreaKHis' official folds. Raises
+    `table` (patient -> part, as `find_split` gives it) replaces the committed split. Raises
     DataError when a part is empty or a patient is not in `table`.
     """
     if table is None:

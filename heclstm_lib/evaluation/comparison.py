@@ -1,4 +1,10 @@
-"""Methods side by side on the same test patients."""
+"""Methods side by side on the same test patients.
+
+Holm's correction is over a *family* of hypotheses: those that one claim is made of. "Better than
+competing methods" is one family, "better than controls" another; correcting them together would let
+the number of controls decide what is said of competitors. A `Family` names each method's; without
+one all rows are corrected together.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +18,26 @@ from heclstm_lib.errors import DataError
 from heclstm_lib.evaluation.metrics import Decisions, auc, metric_draws, metric_row
 from heclstm_lib.evaluation.statistics import holm
 
+Family = Callable[[str], str]
+"""Method -> name of the family that its p value is corrected in."""
+
 PAIRED = ("difference", "difference_low", "difference_high", "p")
 
 
-def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.DataFrame:
+def one_family(_method: str) -> str:
+    """All methods in one family."""
+    return "all"
+
+
+def compare_methods(
+    rows: pd.DataFrame, reference: str, bootstrap: int, family: Family = one_family
+) -> pd.DataFrame:
     """AUC of every method with its interval, and its paired difference from the reference.
 
     rows: columns method, sequence_id, patient_id, label, score, threshold; every method must have
     scored the same sequences. One row a method, in order of appearance: estimate, ci_low, ci_high,
     n_patients, n_sequences; difference, difference_low, difference_high (method - reference,
-    paired bootstrap over patients), p (two-sided, from the same bootstrap), p_holm.
+    paired bootstrap over patients), p (two-sided, from the same bootstrap), p_holm (in `family`).
     Raises DataError: no such reference, one class only, different sequences.
     """
     methods = split_methods(rows, reference)
@@ -36,8 +52,15 @@ def compare_methods(rows: pd.DataFrame, reference: str, bootstrap: int) -> pd.Da
     # the reference has no difference; alone in the table it would leave these columns out
     columns = [*table[0], *(name for name in PAIRED if name not in table[0])]
     result = pd.DataFrame(table, columns=columns)
-    others = result.method != reference
-    result.loc[others, "p_holm"] = holm(result.loc[others, "p"].tolist())
+    return result.assign(p_holm=corrected(result, "p", family))
+
+
+def corrected(table: pd.DataFrame, column: str, family: Family = one_family) -> pd.Series:
+    """The p values of a column after Holm's correction in each family of `method`; NaN stays."""
+    known = table.loc[table[column].notna(), ["method", column]]
+    result = pd.Series(np.nan, index=table.index, dtype=np.float64)
+    for _, part in known.groupby(known.method.map(family)):
+        result[part.index] = holm(part[column].tolist())
     return result
 
 

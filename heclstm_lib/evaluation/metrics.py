@@ -1,6 +1,7 @@
 """Metrics of sequence decisions, each with a 95 % interval, n of patients and of sequences.
 
-Rows have columns patient_id, label, score and threshold (logits) and, with several folds, fold.
+Rows have columns patient_id, label, score and threshold (logits) and, with several folds, fold. A
+method whose scores are no logits has its probabilities in a column of their own, probability.
 Decisions are pooled over folds by score >= threshold of the fold; the AUC compares only pairs
 within a fold, since every fold has a model of its own. Intervals cover the choice of test patients,
 not that of the seed or of the training patients.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from heclstm_lib.evaluation.statistics import (
     draws_interval,
@@ -28,25 +30,40 @@ from heclstm_lib.evaluation.statistics import (
 
 @dataclass(frozen=True)
 class Decisions:
-    """Scores [n] relative to the threshold (positive: >= 0), logits, labels and folds [n]."""
+    """Scores [n] relative to the threshold (positive: >= 0), logits, labels, folds, probabilities.
+
+    Of each [n] values.
+    """
 
     relative: NDArray[np.float64]
     logit: NDArray[np.float64]
     label: NDArray[np.int64]
     fold: NDArray[np.int64]
+    probability: NDArray[np.float64]
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Decisions:
-        """From a table with columns score, threshold, label and perhaps fold."""
+        """From a table with columns score, threshold, label and perhaps fold and probability.
+
+        Without a probability (no column, or NaN) it is the sigmoid of the score.
+        """
         score = rows.score.to_numpy(dtype=np.float64)
         relative = score - rows.threshold.to_numpy(dtype=np.float64)
         fold = rows.fold.to_numpy() if "fold" in rows else np.zeros(len(rows), dtype=np.int64)
-        return cls(relative, score, rows.label.to_numpy(), fold)
+        probability = expit(score)
+        if "probability" in rows:
+            given = rows.probability.to_numpy(dtype=np.float64)
+            probability = np.where(np.isnan(given), probability, given)
+        return cls(relative, score, rows.label.to_numpy(), fold, probability)
 
     def take(self, index: NDArray[np.int64]) -> Decisions:
         """The decisions of some rows."""
         return Decisions(
-            self.relative[index], self.logit[index], self.label[index], self.fold[index]
+            self.relative[index],
+            self.logit[index],
+            self.label[index],
+            self.fold[index],
+            self.probability[index],
         )
 
     @property
@@ -109,9 +126,8 @@ def f1(sample: Decisions) -> float:
 
 
 def brier(sample: Decisions) -> float:
-    """Mean squared error of sigmoid(logit) (Brier, Monthly Weather Review 1950)."""
-    probability = 1 / (1 + np.exp(-np.clip(sample.logit, -500, 500)))
-    return float(np.mean((probability - sample.label) ** 2))
+    """Mean squared error of the probabilities (Brier, Monthly Weather Review 1950)."""
+    return float(np.mean((sample.probability - sample.label) ** 2))
 
 
 METRICS: dict[str, Callable[[Decisions], float]] = {

@@ -9,7 +9,13 @@ import pandas as pd
 
 from heclstm_lib.evaluation.agreement import flip_rate
 from heclstm_lib.evaluation.clustered import delong_by_fold
-from heclstm_lib.evaluation.comparison import paired_difference, split_methods
+from heclstm_lib.evaluation.comparison import (
+    Family,
+    corrected,
+    one_family,
+    paired_difference,
+    split_methods,
+)
 from heclstm_lib.evaluation.decision import equal_referral
 from heclstm_lib.evaluation.effect import auc_to_d, cohens_g
 from heclstm_lib.evaluation.metrics import (
@@ -28,11 +34,14 @@ CONTRIBUTIONS = {
 """Metrics in which a part's contribution is told, beside the one at equal referral."""
 
 
-def compare_decisions(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+def compare_decisions(
+    rows: pd.DataFrame, reference: str, family: Family = one_family
+) -> pd.DataFrame:
     """Every method's decisions against the reference's, one row a method and class.
 
     Columns method, among ("ill", "well"), n, reference_only and method_only (cases that only one
-    has right), flips (all disagreements), p (exact McNemar), p_holm (over all rows), g (Cohen).
+    has right), flips (all disagreements), p (exact McNemar), p_holm (over the rows of a
+    `family` of methods), g (Cohen).
     A sequence scored in several folds counts once, with its first fold. McNemar's test takes
     sequences as independent; the bootstrap over patients (`contribution_table`) does not.
     """
@@ -55,7 +64,7 @@ def compare_decisions(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
             )
     columns = ["method", "among", "n", "reference_only", "method_only", "flips", "p", "g"]
     result = pd.DataFrame(table, columns=columns)
-    return result.assign(p_holm=holm(result.p.tolist()))
+    return result.assign(p_holm=corrected(result, "p", family))
 
 
 def _right(sample: Decisions) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -88,11 +97,11 @@ def contribution_table(rows: pd.DataFrame, full: str, bootstrap: int) -> pd.Data
     return result.assign(p_holm=holm(result.p.fillna(1.0).tolist()))
 
 
-def auc_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+def auc_tests(rows: pd.DataFrame, reference: str, family: Family = one_family) -> pd.DataFrame:
     """AUC differences by DeLong's test (over patients and folds), with effect sizes.
 
     Columns method, auc, d (Cohen's d of the AUC), difference (method - reference), d_difference,
-    p_delong, p_delong_holm.
+    p_delong, p_delong_holm (within `family`).
     """
     methods = split_methods(rows, reference)
     ours = methods[reference]
@@ -108,9 +117,7 @@ def auc_tests(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
         table.append(row)
     columns = ["method", "auc", "d", "difference", "d_difference", "p_delong"]
     result = pd.DataFrame(table, columns=columns)
-    known = result.p_delong.notna()
-    result.loc[known, "p_delong_holm"] = holm(result.p_delong[known].tolist())
-    return result
+    return result.assign(p_delong_holm=corrected(result, "p_delong", family))
 
 
 def flip_table(rows: pd.DataFrame, reference: str) -> pd.DataFrame:

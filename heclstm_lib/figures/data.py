@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from heclstm_lib.data.sequences import SequenceSet
@@ -23,10 +24,7 @@ def plot_sequences(sequences: SequenceSet, per_class: int = 4) -> Figure:
     figure, axes = make_axes(len(rows), frames, size=(1.45, 1.5))
     for line, (index, colour, name) in zip(axes, rows, strict=True):
         for t, axis in enumerate(line):
-            image = sequences.frames[index, t].transpose(1, 2, 0)
-            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
+            _show(axis, sequences.frames[index, t])
             axis.set_title(sequences.frame_labels[index][t].replace("_", " ")[:24], fontsize=6)
         line[0].set_ylabel(f"{sequences.patient_ids[index]}\n{name}", color=colour, fontsize=7)
     return finish(figure)
@@ -39,13 +37,18 @@ def plot_class_averages(sequences: SequenceSet) -> Figure:
     for line, (label, colour, name) in zip(axes, CLASSES, strict=True):
         chosen = sequences.labels == label
         for t, axis in enumerate(line):
-            image = sequences.frames[chosen, t].mean(axis=0).transpose(1, 2, 0)
-            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
+            _show(axis, sequences.frames[chosen, t].mean(axis=0))
             axis.set_title(f"frame {t + 1}", fontsize=8)
         line[0].set_ylabel(f"{name}, mean of {int(chosen.sum())}", color=colour, fontsize=7)
     return finish(figure)
+
+
+def _show(axis: Axes, frame: np.ndarray) -> None:
+    """A frame [C, H, W] in [0, 1]: three channels as colours, any other number as their mean."""
+    image = frame.transpose(1, 2, 0) if len(frame) == 3 else frame.mean(axis=0)
+    axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
 
 
 def plot_examples(sequences: SequenceSet, single: bool, per_class: int = 4) -> Figure:

@@ -1,9 +1,9 @@
 """CryptoNets as published: an integer network under BFV, images in the slots, on SEAL.
 
-One ciphertext a pixel holds that pixel of up to N images (Dowlin et al., ICML 2016): every layer is
-weighted sums by whole numbers and squares, and nothing rotates. Scores outgrow any one plaintext
-modulus, so that they are computed modulo several primes and put together by the Chinese remainder
-theorem, each modulus with keys and ciphertexts of its own. This module makes no key.
+One ciphertext a pixel holds that pixel of up to N images (Gilad-Bachrach et al., ICML 2016): every
+layer is weighted sums by whole numbers and squares, and nothing rotates. Scores outgrow any one
+plaintext modulus, so that they are computed modulo several primes and put together by the Chinese
+remainder theorem, each modulus with keys and ciphertexts of its own. This module makes no key.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ LEAST_HIDING_BITS = 40.0
 
 
 def mask_bits(params: CkksParameters, refresh: Refresh, bound_bits: int = BOUND_BITS) -> int:
-    """B: the widest mask that leaves room for a state below 2**bound_bits at the level it is sent.
+    """B: the widest mask that leaves room for values below 2**bound_bits at their level.
+
+    The values are a state that is refreshed, or a result that is flooded (he.flooding).
 
     Raises PlanError when there is none.
     """
@@ -42,9 +44,9 @@ def mask_bits(params: CkksParameters, refresh: Refresh, bound_bits: int = BOUND_
     room = modulus // 2 - int(refresh.scale * 2**bound_bits)
     if room < 1:
         raise PlanError(
-            f"refresh: a state at scale 2^{math.log2(refresh.scale):.1f} leaves no room for a mask "
-            f"in the {modulus.bit_length()} bits of level {refresh.sent_level}. Send it at a "
-            "higher level or take a larger first prime."
+            f"a mask over values below 2^{bound_bits} at scale 2^{math.log2(refresh.scale):.1f} "
+            f"has no room in the {modulus.bit_length()} bits of level {refresh.sent_level}. "
+            "Send the values at a higher level or take a larger first prime."
         )
     return room.bit_length()
 

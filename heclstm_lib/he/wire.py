@@ -72,7 +72,7 @@ def read_header(
     header; WireError names all that differs, SecretError refuses a secret bundle. The checksum
     finds damage; it does not tell who wrote the file.
     """
-    _verify_checksum(path)
+    verify_checksum(path)
     with path.open("rb") as file:
         header = _parse_header(file, path)
     expected = {"kind": kind, "plan": plan_digest, "chunks": chunks}
@@ -87,13 +87,14 @@ def refuse_secret(path: Path) -> None:
             begin = file.read(len(SECRET_MAGIC))
     except OSError as error:
         raise WireError(f"{path.name}: cannot be read ({error.strerror}).") from error
-    _refuse_secret_magic(begin, path)
+    refuse_secret_magic(begin, path.name)
 
 
-def _refuse_secret_magic(begin: bytes, path: Path) -> None:
+def refuse_secret_magic(begin: bytes, name: str) -> None:
+    """Raise SecretError if the first 8 bytes of file `name` are a secret bundle's."""
     if begin == SECRET_MAGIC:
         raise SecretError(
-            f"{path.name} is a secret bundle; a server needs the public bundle only. If the file "
+            f"{name} is a secret bundle; a server needs the public bundle only. If the file "
             "left its owner's machine, delete it here and make new keys there: heclstm keygen."
         )
 
@@ -149,7 +150,7 @@ def read_chunk(path: Path, place: tuple[int, int]) -> bytes:
 
 def _check_magic(file: BinaryIO, path: Path) -> None:
     begin = _exactly(file, len(MAGIC), path)
-    _refuse_secret_magic(begin, path)
+    refuse_secret_magic(begin, path.name)
     if begin.startswith(MAGIC_STEM) and begin != MAGIC:
         raise WireError(
             f"{path.name}: format is {begin[len(MAGIC_STEM) :]!r}, expected {FORMAT}. Client and "
@@ -182,7 +183,8 @@ def _exactly(file: BinaryIO, length: int, path: Path) -> bytes:
     return data
 
 
-def _verify_checksum(path: Path) -> None:
+def verify_checksum(path: Path) -> None:
+    """Raise WireError unless a file is a message whose bytes have the checksum it carries."""
     if not path.is_file():
         raise WireError(f"{path}: no such message.")
     left = path.stat().st_size - DIGEST_BYTES

@@ -1,9 +1,10 @@
 """The budget every method gets: how long it trains and which settings it may try.
 
-A method trains once for each of SETTINGS, each time for half as many epochs as our exact twin: all
-its trainings together are as long as ours. On small data sets an epoch is a handful of steps, so
-that there are at least MIN_STEPS steps for each of our epochs. The setting, like the epoch, is
-chosen by the AUC on validation patients.
+A method trains once for each of the study's `search`, or of SETTINGS where the study has none, and
+all its trainings together are as long as those of our exact twin: as many epochs where we search
+too, else half as many each. On small data sets an epoch is a handful of steps, so that there are at
+least MIN_STEPS steps for each of our epochs. The setting, like the epoch, is chosen by the AUC on
+the fold's validation patients.
 """
 
 from __future__ import annotations
@@ -13,20 +14,9 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heclstm_lib.config import DatasetStudy, ModelConfig, TrainConfig
+from heclstm_lib.config import DatasetStudy, ModelConfig, Setting, TrainConfig
 
 MIN_STEPS = 5  # optimiser steps a training has at least, for each epoch of our exact twin
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting of AdamW."""
-
-    learning_rate: float
-    weight_decay: float
-
-    def __str__(self) -> str:
-        return f"rate {self.learning_rate:g}, decay {self.weight_decay:g}"
 
 
 SETTINGS = (Setting(3e-3, 1e-2), Setting(1e-3, 1e-1))
@@ -46,6 +36,7 @@ class MethodBudget:
     train: TrainConfig = field(default_factory=TrainConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     settings: tuple[Setting, ...] = SETTINGS
+    ours: int = 1  # how many settings our own network tried
     strengths: tuple[float, ...] = STRENGTHS
     weights: Path | None = None
 
@@ -57,7 +48,7 @@ class MethodBudget:
     def epochs(self, sequences: int) -> int:
         """Epochs of each training on this many training sequences (module docstring)."""
         batches = math.ceil(sequences / self.train.batch_size)
-        share = math.ceil(self.train.epochs / len(self.settings))
+        share = math.ceil(self.train.epochs * self.ours / len(self.settings))
         return max(share, math.ceil(MIN_STEPS * self.train.epochs / batches))
 
     def config(self, setting: Setting, epochs: int, batch: int) -> TrainConfig:
@@ -74,4 +65,6 @@ class MethodBudget:
 
 def budget_of(study: DatasetStudy, weights: Path | None = None) -> MethodBudget:
     """The budget of a study's methods."""
-    return MethodBudget(study.train, study.model, weights=weights)
+    searched = study.search or SETTINGS
+    ours = max(1, len(study.search))
+    return MethodBudget(study.train, study.model, searched, ours=ours, weights=weights)

@@ -1,7 +1,7 @@
 """Polynomial CNN with batch norm before every activation, on each frame, frames voting.
 
 Chabanne, de Wargny, Milgram, Morel and Prouff, "Privacy-preserving classification on deep neural
-networks", IACR ePrint 2017/035.
+network", IACR ePrint 2017/035.
 
 Kept: batch norm directly before every activation, so that its arguments are close to a standard
 normal, and there the polynomial that fits ReLU best; mean pooling. Scaled down: two activations of

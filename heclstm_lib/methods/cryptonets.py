@@ -1,6 +1,6 @@
 """CryptoNets: a convolution, two squares and two dense layers on each frame, frames voting.
 
-Dowlin, Gilad-Bachrach, Laine, Lauter, Naehrig and Wernsing, "CryptoNets: applying neural networks
+Gilad-Bachrach, Dowlin, Laine, Lauter, Naehrig and Wernsing, "CryptoNets: applying neural networks
 to encrypted data with high throughput and accuracy", ICML 2016.
 
 Kept: the network as evaluated there, 5 maps of 5 x 5 convolutions with stride 2 (padded by one

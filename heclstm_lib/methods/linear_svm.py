@@ -1,12 +1,12 @@
 """Linear support vector machine on pooled features of all frames.
 
 Gonzalez-Serrano, Navia-Vazquez and Amor-Martin, "Training support vector machines with
-privacy-protected data", Pattern Recognition 2017. The score w . x + b is linear, so encrypted it
-costs one product by a plaintext and a sum.
+privacy-protected data", Pattern Recognition 72, 2017. The score w . x + b is linear, so encrypted
+it costs one product by a plaintext and a sum.
 
 Kept: the decision function; C chosen on validation patients. Left out: training on encrypted data
 (ours trains in clear). Features are the frames averaged to at most 7 x 7 blocks. Scores are
-margins, not log odds: rankings and decisions count, calibration does not.
+margins, not log odds: their probabilities are Platt's, of validation patients.
 """
 
 from __future__ import annotations

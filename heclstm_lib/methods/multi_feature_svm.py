@@ -34,8 +34,12 @@ LEVELS = (1, 2)  # cells along a side
 
 
 def frame_features(images: NDArray[np.float32]) -> Array:
-    """PHOG, PLBP and PLAB of images [n, C, H, W] in [0, 1], joined [n, V]; C = 1 or 3."""
-    colour = np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
+    """PHOG, PLBP and PLAB of images [n, C, H, W] in [0, 1], joined [n, V].
+
+    Unless C is 3, the channels are no colours (slices of a volume, say): their mean is used, grey.
+    """
+    coloured = images.shape[1] == 3
+    colour = images if coloured else np.repeat(images.mean(axis=1, keepdims=True), 3, axis=1)
     lab = rgb2lab(np.moveaxis(colour, 1, -1).astype(np.float64))  # [n, H, W, 3]
     grey = lab[..., 0] / 100
     rows, columns = np.gradient(grey, axis=(1, 2))
@@ -49,7 +53,7 @@ def frame_features(images: NDArray[np.float32]) -> Array:
         ]
     )
     parts.append(_pyramid(codes.astype(np.int64), POINTS + 2))
-    for channel, (low, high) in enumerate(LAB_RANGE[: 3 if images.shape[1] == 3 else 1]):
+    for channel, (low, high) in enumerate(LAB_RANGE[: 3 if coloured else 1]):
         parts.append(_pyramid(_bins(lab[..., channel], COLOUR_BINS, low, high), COLOUR_BINS))
     return np.concatenate(parts, axis=1)
 

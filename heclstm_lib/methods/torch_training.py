@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from heclstm_lib.config import Setting
 from heclstm_lib.data.sequences import SequenceSet, make_digest
 from heclstm_lib.errors import DivergenceError
-from heclstm_lib.methods.budget import MethodBudget, Setting
+from heclstm_lib.methods.budget import MethodBudget
 from heclstm_lib.methods.interface import Array
 from heclstm_lib.methods.weights import load_backbone
 from heclstm_lib.models.convlstm import ConvLSTM, ModelOutput

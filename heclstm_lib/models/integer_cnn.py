@@ -1,8 +1,8 @@
 """An image network with whole weights and inputs, as an exact scheme (BFV) evaluates it.
 
-CryptoNets (Dowlin et al., ICML 2016) scales and rounds inputs and weights, and computes the scaled
-score without any further error. Rows of a layer have scales of their own: what a row is multiplied
-by is divided out of the next layer's column, so that rounding is relative to each row.
+CryptoNets (Gilad-Bachrach et al., ICML 2016) scales and rounds inputs and weights, and computes the
+scaled score without any further error. Rows of a layer have scales of their own: what a row is
+multiplied by is divided out of the next layer's column, so that rounding is relative to each row.
 """
 
 from __future__ import annotations

@@ -186,5 +186,6 @@ def make_activations(
         gates: dict[str, nn.Module] = {name: Polynomial(config.gate_degree) for name in names}
         if config.recurrence == "sru":
             gates["f"] = Share(config.gate_degree)
-        return Square if squared else partial(Polynomial, 2), gates, nn.Identity()
+        fitted: Callable[[], nn.Module] = partial(Polynomial, 2)
+        return Square if squared else fitted, gates, nn.Identity()
     raise ConfigError(f"ConvLSTM: activation '{kind}' is unknown. Use 'exact' or 'polynomial'.")

@@ -20,7 +20,17 @@ from heclstm_lib.robustness.outcome import Outcome
 FORMAT = 1
 FILE = "robustness.json"
 COUNTS = ("tried", "detected", "wrong", "crashed", "hung")
-LIBRARIES = ("hypothesis", "atheris", "cryptography", "fastapi", "uvicorn", "httpx")
+LIBRARIES = (
+    "hypothesis",
+    "atheris",
+    "cryptography",
+    "fastapi",
+    "uvicorn",
+    "httpx",
+    "distributed",
+    "s3fs",
+    "moto",
+)
 
 ABOUT = """\
 # Faults put in on purpose

@@ -1,7 +1,7 @@
 """Run rows of the ablation grid, each finished row kept and taken up again.
 
-<out>/<data set>/work/ablations/<row>/row.json and predictions.parquet, written last; beside them
-run-<digest>/ with checkpoints and models. A row that trains does so on every fold; a row that only
+In `rows_folder`: <row>/row.json and predictions.parquet, written last; beside them run-<digest>/
+with checkpoints and models. A row that trains does so on every fold; a row that only
 changes the encryption takes the study's own network of the first fold, trained where notebook 02
 trains it, and evaluates a few test sequences encrypted.
 """
@@ -33,7 +33,9 @@ from heclstm_lib.stages.workspace import Workspace, open_workspace
 FORMAT = 1  # of row.json; raise it when its content changes
 ENCRYPTED_SEQUENCES = 4  # evaluated in a row that does not say how many
 COLUMNS = ("sequence_id", "patient_id", "label", "score", "threshold", "fold", "method")
-TRAINING_SOURCE = ("data", "models", "stages/training.py", "evaluation/operating_point.py")
+TRAINING_SOURCE = (
+    "data", "models", "stages/training.py", "stages/search.py", "evaluation/operating_point.py"
+)  # fmt: skip
 PLAN_SOURCE = ("compiler", "he")
 
 
@@ -117,7 +119,7 @@ def training_digest(space: Workspace) -> str:
     """sha256 of all that decides the row's networks: sequences, splits, configuration, source."""
     study = space.study
     return config_digest(
-        model=study.model, train=study.train, data=study.data,
+        model=study.model, train=study.train, search=study.search, data=study.data,
         sets={fold: {k: v.digest for k, v in space.sets(fold).items()} for fold in study.folds},
         source=source_digest(*TRAINING_SOURCE),
     )  # fmt: skip

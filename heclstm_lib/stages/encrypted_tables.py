@@ -1,4 +1,4 @@
-"""Tables of encrypted methods, ours beside them: agreement, AUC, cost."""
+"""Tables of encrypted methods, ours beside them: agreement, AUC, differences, cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from heclstm_lib.evaluation.agreement import agreement
+from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import auc, metric_row
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.results import ResultStore
@@ -76,6 +77,25 @@ def auc_by_method(predictions: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
             chosen = part.assign(score=part[column])
             rows.append({"method": name, "scores": scores, **metric_row(auc, chosen, bootstrap)})
     return pd.DataFrame(rows)
+
+
+def compare_encrypted(predictions: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
+    """AUC of decrypted scores against ours on the same sequences: `compare_methods`, p by Holm.
+
+    Left out is a method that was not evaluated on all our sequences (BFV runs on one fold only).
+    Empty when there is none left, or the evaluated sequences are of one class.
+    """
+    rows = predictions.assign(score=predictions.encrypted)
+    ours = _evaluated(rows[rows.method == OURS])
+    same = [name for name, part in rows.groupby("method", sort=False) if _evaluated(part) == ours]
+    rows = rows[rows.method.isin(same)]
+    if not ours or len(same) < 2 or rows.label.nunique() < 2:
+        return pd.DataFrame()
+    return compare_methods(rows, OURS, bootstrap)
+
+
+def _evaluated(rows: pd.DataFrame) -> list[tuple[int, str]]:
+    return sorted(zip(rows.fold, rows.sequence_id, strict=True))
 
 
 def cost_table(costs: pd.DataFrame) -> pd.DataFrame:

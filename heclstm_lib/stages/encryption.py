@@ -7,10 +7,12 @@ import pandas as pd
 
 from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.evaluation.encrypted import EncryptedRun, evaluate_encrypted
+from heclstm_lib.evaluation.ensemble import ENSEMBLE, mean_over_folds
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.paths import encoded_cache
+from heclstm_lib.results import ResultStore
 from heclstm_lib.stages.conversion import float64_scores, normalised
 from heclstm_lib.stages.training import prediction_table
 from heclstm_lib.stages.workspace import Workspace
@@ -34,6 +36,21 @@ def evaluate_fold_encrypted(space: Workspace, fold: int) -> tuple[pd.DataFrame, 
         )  # fmt: skip
     table["encrypted"] = run.scores
     return table, run, load_plan(folder / "plan.npz")
+
+
+def encrypted_ensemble(store: ResultStore, scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean decrypted scores over folds that differ by their seed: one row a sequence, or no row.
+
+    `scores` are the rows of `evaluate_fold_encrypted` of every fold. Columns: ids, label, fold (0),
+    threshold (of notebook 02's ensemble), clear (mean float64 score), score (mean decrypted score).
+    """
+    together = mean_over_folds(scores, ("score", "encrypted"))
+    if together.empty:
+        return together
+    trained = store.load_table("02_plaintext_training.predictions")
+    threshold = trained[trained.twin == ENSEMBLE].threshold.iloc[0]
+    named = together.rename(columns={"score": "clear", "encrypted": "score"})
+    return named.assign(threshold=threshold)
 
 
 def evaluation_subset(labels: np.ndarray, at_most: int | None) -> np.ndarray:

@@ -8,15 +8,30 @@ from typing import Any
 
 import pandas as pd
 
-from heclstm_lib.evaluation.metrics import Decisions, auc
+from heclstm_lib.evaluation.ensemble import ENSEMBLE
+from heclstm_lib.evaluation.metrics import Decisions, auc, metric_row
 from heclstm_lib.methods.registry import METHODS
 from heclstm_lib.results import ResultStore
 
 TRAINING, ENCRYPTED = "02_plaintext_training", "04_encrypted_evaluation"
 ABLATIONS, METHOD_STAGE = "05_ablations", "06_competing_methods"
+ENCRYPTED_METHODS = "07_encrypted_competitors"
 FULL = "full"
 OURS = "HE-friendly"
+OUR_ENSEMBLE = "HE-friendly ensemble"
 VARIANTS_OF_OURS = ("bi_lstm",)  # among the methods of notebook 06, but no competitor
+
+
+def family_of(method: str) -> str:
+    """Which family of hypotheses a method belongs to: "competing", "control" or "ours".
+
+    p values are corrected (Holm) within a family: the claim on competing methods does not depend on
+    how many controls or variants of our own network stand in the same table.
+    """
+    known = METHODS.get(method)
+    if known is None or method in VARIANTS_OF_OURS:
+        return "ours"
+    return "control" if known.kind == "control" else "competing"
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,17 @@ class Evidence:
         return rows[(rows.twin == twin) & (rows.part == part)].reset_index(drop=True)
 
     @cached_property
+    def ensemble(self) -> pd.DataFrame:
+        """The ensemble's test scores, once for each fold, so that they pair with any method's rows.
+
+        Empty where folds test different patients.
+        """
+        rows = self.twin(ENSEMBLE).drop(columns="fold")
+        return rows.merge(
+            pd.DataFrame({"fold": self.twin("polynomial").fold.unique()}), how="cross"
+        )
+
+    @cached_property
     def methods(self) -> pd.DataFrame | None:
         """Test scores of the competing methods and controls of notebook 06."""
         rows = self.table(METHOD_STAGE, "predictions")
@@ -55,8 +81,7 @@ class Evidence:
         """The rows of `methods` without controls and without our own network."""
         if self.methods is None:
             return None
-        rivals = {name for name, method in METHODS.items() if method.kind != "control"}
-        rows = self.methods[self.methods.method.isin(rivals - set(VARIANTS_OF_OURS))]
+        rows = self.methods[self.methods.method.map(family_of) == "competing"]
         return None if rows.empty else rows
 
     @property
@@ -82,6 +107,27 @@ def strongest_competitor(evidence: Evidence) -> tuple[str, pd.DataFrame] | None:
     areas = {str(name): auc(Decisions.of(part)) for name, part in rows.groupby("method")}
     best = max(areas, key=lambda name: areas[name])
     return best, rows[rows.method == best].reset_index(drop=True)
+
+
+def beside_published(evidence: Evidence, bootstrap: int) -> pd.DataFrame:
+    """Our rows of the table of published numbers: method, auc, ci_low, ci_high, source.
+
+    One network (mean over seeds or folds), and where there is one the ensemble, in clear and from
+    decrypted scores.
+    """
+    shown = {"ours, HE-friendly, one network": evidence.twin("polynomial")}
+    if len(evidence.ensemble):
+        shown["ours, HE-friendly ensemble"] = evidence.twin(ENSEMBLE)
+    decrypted = evidence.table(ENCRYPTED, "ensemble")
+    if decrypted is not None and len(decrypted):
+        shown["ours, the ensemble evaluated encrypted"] = decrypted
+    rows = []
+    for name, part in shown.items():
+        found = metric_row(auc, part, bootstrap)
+        interval = {"ci_low": found["ci_low"], "ci_high": found["ci_high"]}
+        source = f"this study, {found['n_patients']} test patients"
+        rows.append({"method": name, "auc": found["estimate"]} | interval | {"source": source})
+    return pd.DataFrame(rows)
 
 
 def waterfall_steps(evidence: Evidence) -> dict[str, pd.DataFrame]:

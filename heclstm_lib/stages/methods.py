@@ -16,14 +16,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from heclstm_lib.data.sequences import SequenceSet
+from heclstm_lib.evaluation.calibration import fit_platt
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.operating_point import choose_threshold
 from heclstm_lib.files import replacing
 from heclstm_lib.methods.budget import MethodBudget, budget_of
-from heclstm_lib.methods.interface import Method
+from heclstm_lib.methods.interface import Array, Method
 from heclstm_lib.methods.registry import ORDERLESS, find_method
 from heclstm_lib.methods.weights import weights_file
 from heclstm_lib.models.checkpoint import config_digest
@@ -31,11 +34,13 @@ from heclstm_lib.stages.training import score_table
 from heclstm_lib.stages.workspace import Workspace
 
 COLUMNS = ("sequence_id", "patient_id", "label", "score", "threshold", "fold", "method")
+"""What tables of our own networks and of other methods have in common."""
+
 WEIGHTS = "weights"  # folder of local weights files, inside the data folder
 
 
 def run_methods(space: Workspace, names: Sequence[str]) -> pd.DataFrame:
-    """Test predictions of methods on every fold; columns as `score_table`, then fold and method.
+    """Test predictions of methods on every fold: COLUMNS and probability (`probabilities`).
 
     Raises ConfigError for an unknown method, TrainingError where one cannot be trained.
     """
@@ -49,7 +54,7 @@ def fit_methods(space: Workspace, names: Sequence[str]) -> tuple[pd.DataFrame, p
     notes. Thresholds are chosen on validation patients, as ours are.
     """
     methods = [find_method(name) for name in names]  # a wrong name ends it before any training
-    predictions, fits = [pd.DataFrame(columns=list(COLUMNS))], []
+    predictions, fits = [pd.DataFrame(columns=[*COLUMNS, "probability"])], []
     for fold in space.study.folds if methods else ():
         sets, budget = space.sets(fold), fold_budget(space, fold)
         for method in methods:
@@ -57,7 +62,7 @@ def fit_methods(space: Workspace, names: Sequence[str]) -> tuple[pd.DataFrame, p
             predictions.append(table.assign(fold=fold, method=method.name))
             fits.append({"method": method.name, "fold": fold} | notes)
     joined = pd.concat(predictions[1:] or predictions, ignore_index=True)
-    return joined, pd.DataFrame(fits)
+    return joined[[*COLUMNS, "probability"]], pd.DataFrame(fits)
 
 
 def fold_budget(space: Workspace, fold: int) -> MethodBudget:
@@ -98,8 +103,21 @@ def fit_method(
     fitted = method.fit({part: sets[part] for part in ("train", "val")}, budget)
     seconds = round(time.monotonic() - started, 1)
     val, test = sets["val"], sets["test"]
-    threshold = choose_threshold(fitted.scores(val), val.labels, budget.train.target_sensitivity)
-    return score_table(test, fitted.scores(test), threshold), {**fitted.notes, "seconds": seconds}
+    known, asked = fitted.scores(val), fitted.scores(test)
+    threshold = choose_threshold(known, val.labels, budget.train.target_sensitivity)
+    table = score_table(test, asked, threshold)
+    table["probability"] = probabilities(method, known, val.labels, asked)
+    return table, {**fitted.notes, "seconds": seconds}
+
+
+def probabilities(method: Method, known: Array, labels: np.ndarray, asked: Array) -> Array:
+    """Probabilities [n] of scores `asked` [n], for the Brier score and calibration.
+
+    Logits and log odds go through the sigmoid. Margins have no scale of probability: they get Platt
+    scaling, fitted on the scores `known` [m] and labels [m] of validation patients.
+    """
+    intercept, slope = fit_platt(known, labels) if method.margin else (0.0, 1.0)
+    return np.asarray(expit(intercept + slope * asked))
 
 
 def order_evidence(rows: pd.DataFrame, bootstrap: int) -> tuple[pd.DataFrame, str]:

@@ -9,31 +9,44 @@ import pandas as pd
 
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.errors import TrainingError
+from heclstm_lib.evaluation.ensemble import ensemble_rows
 from heclstm_lib.evaluation.operating_point import choose_threshold
 from heclstm_lib.models.baselines import baseline_scores
 from heclstm_lib.models.calibrate import measure_ranges
 from heclstm_lib.models.checkpoint import TrainedModel, write_bundle
 from heclstm_lib.models.normalise import fit_normaliser, predict
-from heclstm_lib.models.train import TrainResult, train_exact, train_polynomial
+from heclstm_lib.models.train import TrainResult
+from heclstm_lib.stages.search import search_setting, train_twins
 from heclstm_lib.stages.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Training:
-    """Predictions of every fold and twin, learning curves, polynomial fits, test ranges."""
+    """Predictions of every fold and twin, learning curves, polynomial fits, test ranges, and the
+    candidates of a search (empty without one)."""
 
     predictions: pd.DataFrame
     history: pd.DataFrame
     fits: pd.DataFrame
     ranges: pd.DataFrame
+    search: pd.DataFrame
 
 
 def train_folds(space: Workspace, progress: bool = True) -> Training:
-    """Train both twins on every fold; choose each threshold on the fold's validation patients."""
-    parts: dict[str, list[pd.DataFrame]] = {"pred": [], "hist": [], "fits": [], "ranges": []}
+    """Train both twins on every fold; setting and threshold are chosen on its validation patients.
+
+    Where every fold tests the same patients (an official split: folds are seeds), the predictions
+    also have a third twin, "ensemble": the mean score of the polynomial twins.
+    """
+    names = ("pred", "hist", "fits", "ranges", "search")
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for fold in space.study.folds:
         sets = space.sets(fold)
-        results = _train_twins(space, fold, sets, progress)
+        if space.study.search:
+            results, candidates = search_setting(space, fold, sets, progress)
+            parts["search"].append(candidates)
+        else:
+            results = train_twins(space, space.train(fold), sets, space.fold(fold), progress)
         for twin, result in results.items():
             trained = _finish(space, fold, twin, result, sets)
             parts["hist"].append(result.history.assign(fold=fold, twin=twin))
@@ -46,21 +59,13 @@ def train_folds(space: Workspace, progress: bool = True) -> Training:
         parts["fits"].append(fits.assign(fold=fold))
         test = fit_normaliser(sets["train"]).apply(sets["test"].frames)
         parts["ranges"].append(measure_ranges(network, test).assign(fold=fold))
-    joined = {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
-    return Training(joined["pred"], joined["hist"], joined["fits"], joined["ranges"])
-
-
-def _train_twins(
-    space: Workspace, fold: int, sets: dict[str, SequenceSet], progress: bool
-) -> dict[str, TrainResult]:
-    folder, train = space.fold(fold), space.train(fold)
-    exact = train_exact(
-        sets, space.study.model, train, checkpoint=folder / "exact.ckpt", progress=progress
-    )
-    polynomial = train_polynomial(
-        exact.model, sets, train, checkpoint=folder / "polynomial.ckpt", progress=progress
-    )
-    return {"exact": exact, "polynomial": polynomial}
+    joined = {
+        name: pd.concat(tables or [pd.DataFrame()], ignore_index=True)
+        for name, tables in parts.items()
+    }
+    together = ensemble_rows(joined["pred"], space.study.train.target_sensitivity)
+    joined["pred"] = pd.concat([joined["pred"], together], ignore_index=True)
+    return Training(*(joined[name] for name in names))
 
 
 def _finish(

@@ -33,8 +33,25 @@ def test_any_number_of_slabs(frames: int) -> None:
 
 
 def test_too_many_slabs() -> None:
-    with pytest.raises(ConfigError, match=r"frames=29"):
+    with pytest.raises(ConfigError, match=r"= 29"):
         slab_names(29)
+
+
+def test_slices_keep_the_depth_of_a_slab(data_mirror: Path) -> None:
+    """The channels of a frame are parts of its slab: their mean is the frame without them."""
+    flat = load_sequences("adrenalmnist3d", DataConfig(colour="gray", sequences=6), data_mirror)
+    deep = load_sequences(
+        "adrenalmnist3d", DataConfig(colour="gray", sequences=6, slices=4), data_mirror
+    )
+    assert deep.frames.shape == (6, 4, 4, 28, 28) and flat.frames.shape == (6, 4, 1, 28, 28)
+    np.testing.assert_allclose(deep.frames.mean(axis=2), flat.frames[:, :, 0], atol=1e-6)
+    assert deep.frame_labels == flat.frame_labels
+    assert deep.frames.std(axis=2).max() > 0.1 and deep.digest != flat.digest
+
+
+def test_slices_are_for_volumes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'iarc' holds images"):
+        load_sequences("iarc", DataConfig(slices=2), tmp_path)
 
 
 def test_another_archive_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from heclstm_lib.config import DataConfig
-from heclstm_lib.data.breakhis import parse_name
-from heclstm_lib.data.make_splits import load_official_split
+from heclstm_lib.data.breakhis_names import parse_name
 from heclstm_lib.data.sequences import load_sequences
-from heclstm_lib.data.splits import apply_split
-from heclstm_lib.errors import ConfigError, DataError, LeakageError
+from heclstm_lib.errors import ConfigError, DataError
 
 SLIDES = {  # slide -> (subtype folder, name prefix)
     "SOB_M_DC_14-13412": ("malignant/SOB/ductal_carcinoma", "SOB_M_DC-14-13412"),
@@ -98,25 +96,3 @@ def test_foreign_and_repeated_files(tree: Path, write_image: Callable[..., Path]
     copy.rename(copy.with_name("screenshot.png"))
     with pytest.raises(DataError, match=r"screenshot.png"):
         load_sequences("breakhis", DataConfig(image_size=16), tree)
-
-
-def test_official_folds(tree: Path) -> None:
-    lines = []
-    for path in sorted(tree.rglob("*.png")):
-        part = "test" if "15275" in path.name else "train"
-        lines.append(f"{path.name}|{parse_name(path.name).magnification}|1|{part}")
-    (tree / "dsfold1.txt").write_text("\n".join(lines), encoding="utf-8")
-    table = load_official_split(tree, 0)
-    assert table["15275"] == "test" and set(table) == {"13412", "15275", "99549"}
-    with pytest.raises(DataError, match=r"no sequence in val"):
-        apply_split(
-            load_sequences("breakhis", DataConfig(image_size=16), tree),
-            0,
-            dict(table, **{p: "train" for p, part in table.items() if part == "val"}),
-        )
-    lines[0] = lines[0].replace("train", "test")  # one slide of a training patient
-    (tree / "dsfold1.txt").write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(LeakageError, match=r"99549 in test and train"):
-        load_official_split(tree, 0)
-    with pytest.raises(DataError, match=r"dsfold3.txt does not exist"):
-        load_official_split(tree, 2)

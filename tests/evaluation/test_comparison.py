@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from heclstm_lib.errors import DataError
-from heclstm_lib.evaluation.comparison import compare_methods, paired_difference
+from heclstm_lib.evaluation.comparison import compare_methods, corrected, paired_difference
 from heclstm_lib.evaluation.statistics import holm, wilson_interval
 
 COUNT = 60
@@ -59,6 +59,25 @@ def test_differences_are_paired(rows: pd.DataFrame) -> None:
     assert table.difference_high["none"] < 0
     assert table.p["none"] == pytest.approx(2 / 201)  # no resample on the other side
     assert table.p_holm[["same", "none"]].tolist() == holm([1.0, 2 / 201])
+
+
+def test_families_are_corrected_apart(rows: pd.DataFrame) -> None:
+    more = [make_method(f"control{k}", 0.0, seed=30 + k) for k in range(3)]
+    everything = pd.concat([rows, *more], ignore_index=True)
+    family = {"same": "competing", "none": "competing"}
+    apart = compare_methods(everything, "full", 200, lambda m: family.get(m, "control"))
+    alone = compare_methods(rows, "full", 200).set_index("method")
+    apart, names = apart.set_index("method"), ["control0", "control1", "control2"]
+    assert apart.p_holm[["same", "none"]].tolist() == alone.p_holm[["same", "none"]].tolist()
+    assert apart.p_holm[names].tolist() == holm(apart.p[names].tolist())
+    together = compare_methods(everything, "full", 200).set_index("method")
+    assert together.p_holm["none"] > apart.p_holm["none"]  # five hypotheses instead of two
+
+
+def test_a_missing_p_value_is_no_hypothesis() -> None:
+    table = pd.DataFrame({"method": ["a", "b", "c"], "p": [np.nan, 0.02, 0.03]})
+    found = corrected(table, "p")
+    assert np.isnan(found[0]) and found[1:].tolist() == holm([0.02, 0.03])
 
 
 def test_pairing_narrows_the_interval() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from toy import make_toy
 
-from heclstm_lib.config import ModelConfig, TrainConfig
+from heclstm_lib.config import ModelConfig, Setting, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
-from heclstm_lib.methods.budget import MethodBudget, Setting
+from heclstm_lib.methods.budget import MethodBudget
 
 
 @pytest.fixture(scope="session")

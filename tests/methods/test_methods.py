@@ -11,11 +11,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from heclstm_lib.config import TrainConfig
+from heclstm_lib.config import Setting, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.errors import ConfigError, DivergenceError, TrainingError
 from heclstm_lib.methods import torch_training
-from heclstm_lib.methods.budget import MIN_STEPS, MethodBudget, Setting
+from heclstm_lib.methods.budget import MIN_STEPS, MethodBudget
 from heclstm_lib.methods.chabanne_cnn import NormalRelu
 from heclstm_lib.methods.lrcn import Lrcn
 from heclstm_lib.methods.multi_feature_svm import COLOUR_BINS, LEVELS, frame_features
@@ -217,6 +217,8 @@ def test_descriptor_counts_what_it_should() -> None:
     rest = values[:, 8 * cells :] ** 2
     np.testing.assert_allclose(rest.sum(axis=1), 4 * cells)  # shares of texture, L, a, b
     assert frame_features(flat[:, :1]).shape == (2, cells * (8 + 10 + COLOUR_BINS))
+    deep = np.repeat(striped[:, :1], 4, axis=1)  # four slices: no colours, their mean counts
+    np.testing.assert_allclose(frame_features(deep), frame_features(striped[:, :1]))
 
 
 def test_weights_come_from_a_local_file(parts: Sets, quick: MethodBudget, tmp_path: Path) -> None:

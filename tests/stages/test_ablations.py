@@ -59,7 +59,7 @@ def folder(space: Workspace) -> Path:
 @pytest.fixture(scope="module")
 def results(space: Workspace, folder: Path) -> list[RowResult]:
     """Rows that train, and one that evaluates encrypted."""
-    return run_rows(space, [GRID.row(name) for name in (*TRAINED, "scale_27")], folder)
+    return run_rows(space, [GRID.row(name) for name in (*TRAINED, "scale_30")], folder)
 
 
 @pytest.fixture
@@ -111,11 +111,11 @@ def test_files_are_those_that_a_workflow_names(folder: Path, results: list[RowRe
 def test_encryption_rows_take_the_studys_network(
     space: Workspace, folder: Path, results: list[RowResult]
 ) -> None:
-    own = next((folder / "scale_27").glob("run-*")) / "fold0" / "polynomial.pt"
+    own = next((folder / "scale_30").glob("run-*")) / "fold0" / "polynomial.pt"
     assert own.read_bytes() == (space.fold(0) / "polynomial.pt").read_bytes()
     record, table = results[-1].record, results[-1].predictions
     found, plan = record["encrypted"], record["plan"]
-    assert plan["scale_bits"] == 27 and plan["fits"] == "yes"
+    assert plan["scale_bits"] == 30 and plan["fits"] == "yes"
     assert found["n"] == len(table) == ablations.ENCRYPTED_SEQUENCES
     error = np.abs(table.encrypted - table.score)
     assert found["precision_bits"] == pytest.approx(-np.log2(error.mean())) and error.max() > 0
@@ -211,9 +211,9 @@ def test_tables_of_the_notebook(space: Workspace, results: list[RowResult]) -> N
     joined = joined_predictions(full, results)
     assert joined.method.unique().tolist() == ["full", *TRAINED]
     plans = plan_table(plan_row(space), results)
-    assert plans.row.tolist() == ["full", *TRAINED, "scale_27"] and plans.levels[0] == 11
+    assert plans.row.tolist() == ["full", *TRAINED, "scale_30"] and plans.levels[0] == 11
     encrypted = encrypted_table(full_encrypted(ResultStore(space.folder), {}), results)
-    assert encrypted.row.tolist() == ["scale_27"] and encrypted.precision_bits[0] > 10
+    assert encrypted.row.tolist() == ["scale_30"] and encrypted.precision_bits[0] > 10
     measured = pd.DataFrame(
         {"method": ["full", *TRAINED], "difference": [np.nan, -0.1, 0.0, 0.1]}
         | {"difference_low": [np.nan, -0.2, -0.1, 0.0], "difference_high": [np.nan, 0, 0.1, 0.2]}

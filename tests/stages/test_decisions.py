@@ -15,12 +15,16 @@ from heclstm_lib.evaluation.calibration import calibration_table
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.evaluation.paired import contribution_table
+from heclstm_lib.methods.registry import METHODS
 from heclstm_lib.results import ResultStore
 from heclstm_lib.stages.cards import data_card, model_card, split_counts, table_text, write_card
 from heclstm_lib.stages.claims import claims_table, verdict
+from heclstm_lib.stages.encrypted_tables import OURS as ENCRYPTED_OURS
+from heclstm_lib.stages.encrypted_tables import agreement_by_method, compare_encrypted
 from heclstm_lib.stages.evidence import (
     Evidence,
     decision_rows,
+    family_of,
     strongest_competitor,
     waterfall_steps,
 )
@@ -128,12 +132,59 @@ def test_claims_follow_the_intervals(evidence: Evidence) -> None:
     assert said["Significantly"] in {"supported", "undecided"}
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "word"),
+    [(2.0, 0.0, "supported"), (2.0, 2.0, "undecided"), (0.5, 9.0, "contradicted")],
+)
+def test_encrypted_competitors_make_a_claim(
+    evidence: Evidence, mine: float, theirs: float, word: str
+) -> None:
+    """Ours beside others that score noise, the same, or far better."""
+    ours = make_rows(mine, 0, method=ENCRYPTED_OURS)
+    others = [make_rows(theirs, 0 if theirs == mine else seed, method=name)
+              for seed, name in ((21, "linear_svm"), (22, "cryptonets"))]  # fmt: skip
+    predictions = pd.concat([ours, *others], ignore_index=True)
+    predictions["encrypted"] = predictions.score + 1e-6
+    store = evidence.store
+    store.write_table("07_encrypted_competitors.comparison", compare_encrypted(predictions, 200))
+    store.write_table("07_encrypted_competitors.agreement", agreement_by_method(predictions))
+    table = claims_table(Evidence(store), None).set_index("claim")
+    row = table.loc["Better than other methods on encrypted images."]
+    assert row.verdict == word
+    assert row.our_result.startswith("Of 2 methods ") and row.shown_in.startswith("07")
+    assert "encryption flips 0 of 80 decisions of theirs" in row.our_result
+
+
+def test_a_method_on_fewer_sequences_is_not_compared(evidence: Evidence) -> None:
+    ours = make_rows(2.0, 0, method=ENCRYPTED_OURS)
+    bfv = make_rows(2.0, 1, method="cryptonets (BFV)").iloc[:20]
+    predictions = pd.concat([ours, make_rows(0.0, 2, method="linear_svm"), bfv])
+    predictions = predictions.assign(encrypted=predictions.score)
+    assert compare_encrypted(predictions, 50).method.tolist() == [ENCRYPTED_OURS, "linear_svm"]
+    assert compare_encrypted(pd.concat([ours, bfv]).assign(encrypted=0.0), 50).empty
+    one_class = predictions[predictions.label == 1]
+    assert compare_encrypted(one_class, 50).empty
+    evidence.store.write_table("07_encrypted_competitors.comparison", pd.DataFrame())
+    claim = claims_table(Evidence(evidence.store), None).set_index("claim")
+    assert claim.verdict["Better than other methods on encrypted images."] == "not tested here"
+
+
+def test_families_of_methods() -> None:
+    found = {name: family_of(name) for name in (*METHODS, "exact", "sru", "HE-friendly")}
+    assert {name for name, family in found.items() if family == "ours"} == {
+        "exact", "sru", "HE-friendly", "bi_lstm"
+    }  # fmt: skip
+    controls = {name for name, family in found.items() if family == "control"}
+    assert controls == {name for name, method in METHODS.items() if method.kind == "control"}
+    assert found["linear_svm"] == found["lrcn"] == "competing"
+
+
 def test_what_was_not_run_is_not_claimed(evidence: Evidence) -> None:
     table = claims_table(evidence, None).set_index("claim")
     rows = table.filter(like="competing", axis=0)
     assert rows.verdict.tolist() == ["not tested here"]
     assert "No competing method was run." in rows.our_result.tolist()
-    assert (table.verdict == "not tested here").sum() == 3
+    assert (table.verdict == "not tested here").sum() == 4
 
 
 @pytest.mark.parametrize(

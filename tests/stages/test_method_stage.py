@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from heclstm_lib.config import list_profiles, load_profile
 from heclstm_lib.errors import ConfigError
+from heclstm_lib.evaluation.calibration import platt_scaling
+from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.methods.registry import METHODS
 from heclstm_lib.stages import methods as stage
-from heclstm_lib.stages.methods import COLUMNS, fit_methods, fit_table, order_evidence, run_methods
+from heclstm_lib.stages.methods import (
+    COLUMNS,
+    fit_methods,
+    fit_table,
+    fold_budget,
+    order_evidence,
+    run_methods,
+)
 from heclstm_lib.stages.workspace import Workspace, open_workspace
 
 NAMES = ("gaussian_nb", "class_prior")
@@ -38,7 +48,7 @@ def test_every_fold_scores_its_test_patients_and_is_kept(
     space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, fits = fit_methods(space, NAMES)
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == [*COLUMNS, "probability"]
     for (fold, _), rows in table.groupby(["fold", "method"]):
         assert rows.sequence_id.tolist() == list(space.sets(fold)["test"].sequence_ids)
         assert rows.threshold.nunique() == 1
@@ -70,9 +80,35 @@ def test_a_fit_cut_off_is_fitted_again(space: Workspace) -> None:
     pd.testing.assert_frame_equal(run_methods(space, NAMES), table)
 
 
+def test_margins_become_probabilities_on_validation_patients(space: Workspace) -> None:
+    """The SVM's are Platt's of its own validation margins; log odds go through the sigmoid."""
+    table = run_methods(space, ("linear_svm", "gaussian_nb"))
+    bayes = table[table.method == "gaussian_nb"]
+    np.testing.assert_allclose(bayes.probability, expit(bayes.score))
+    for fold, rows in table[table.method == "linear_svm"].groupby("fold"):
+        sets = space.sets(int(fold))
+        fitted = METHODS["linear_svm"].fit(sets, fold_budget(space, int(fold)))
+        val = pd.DataFrame({"fold": fold, "score": fitted.scores(sets["val"])})
+        val["label"] = sets["val"].labels
+        np.testing.assert_allclose(rows.probability, platt_scaling(val, rows))
+        assert np.ptp(rows.probability - expit(rows.score)) > 1e-3
+    own = table[table.method == "linear_svm"]
+    scaled = metric_table(own, 20).set_index("metric").estimate
+    raw = metric_table(own.drop(columns="probability"), 20).set_index("metric").estimate
+    assert scaled["brier"] == pytest.approx(((own.probability - own.label) ** 2).mean())
+    assert scaled["brier"] != raw["brier"] and scaled.drop("brier").equals(raw.drop("brier"))
+
+
+def test_only_support_vector_machines_score_by_margins() -> None:
+    assert {name for name, method in METHODS.items() if method.margin} == {
+        "linear_svm", "multi_feature_svm"
+    }  # fmt: skip
+
+
 def test_none_and_unknown_methods(space: Workspace) -> None:
     table, fits = fit_methods(space, ())
-    assert table.empty and list(table.columns) == list(COLUMNS) and fit_table(fits).empty
+    assert table.empty and list(table.columns) == [*COLUMNS, "probability"]
+    assert fit_table(fits).empty
     with pytest.raises(ConfigError, match="unknown method 'resnet'"):
         run_methods(space, ("gaussian_nb", "resnet"))
     assert not (space.folder / "methods").exists()

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # 07 Decisions: missed diagnoses, calibration, where accuracy is lost, and what we can claim
+# # 08 Decisions: missed diagnoses, calibration, where accuracy is lost, and what we can claim
 #
 # Nothing is trained or encrypted here. The scores that the notebooks before this one stored are
 # weighed: what a clinic would get from them, which part of the network earns its place, where
@@ -43,7 +43,6 @@ from heclstm_lib.evaluation.decision import (
     referral_curve,
     referrals_for,
 )
-from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.evaluation.paired import auc_tests, compare_decisions, contribution_table
 from heclstm_lib.evaluation.published import published_table
 from heclstm_lib.evaluation.waterfall import waterfall_table
@@ -61,13 +60,15 @@ from heclstm_lib.stages.evidence import (
     FULL,
     OURS,
     Evidence,
+    beside_published,
     decision_rows,
+    family_of,
     strongest_competitor,
     waterfall_steps,
 )
 from heclstm_lib.stages.notebook import open_stage, show_text
 
-stage = open_stage("07_decisions", profile, dataset, out, data)
+stage = open_stage("08_decisions", profile, dataset, out, data)
 evidence, bootstrap = Evidence(stage.store), stage.study.bootstrap
 ours, exact = evidence.twin("polynomial"), evidence.twin("exact")
 best = strongest_competitor(evidence)
@@ -106,11 +107,12 @@ points
 # ## Decisions side by side
 # McNemar's exact test, among the ill (missed diagnoses) and among the well (needless referrals).
 # `method_only` counts the patients whom only the other method has right, `g` is Cohen's effect size
-# (0.05 small, 0.15 medium, 0.25 large). p values are Holm-corrected over the table.
+# (0.05 small, 0.15 medium, 0.25 large). p values are Holm-corrected over the competing methods;
+# our exact network is a family of its own, here and below.
 
 # %%
 rows = decision_rows(evidence)
-stage.write_table("mcnemar", compare_decisions(rows, OURS))
+stage.write_table("mcnemar", compare_decisions(rows, OURS, family_of))
 
 # %% [markdown]
 # ## AUC: DeLong's test and effect sizes
@@ -120,7 +122,7 @@ stage.write_table("mcnemar", compare_decisions(rows, OURS))
 # is its check.
 
 # %%
-stage.write_table("delong", auc_tests(rows, OURS))
+stage.write_table("delong", auc_tests(rows, OURS, family_of))
 
 # %% [markdown]
 # ## What the parts contribute
@@ -151,7 +153,9 @@ if contributions is not None:
 # ## Calibration
 # Training weights the classes alike, so that raw probabilities are those of a clinic with as many
 # ill as well. Platt scaling on each fold's validation patients corrects that; the hospital can do
-# it after decryption, and no decision changes.
+# it after decryption, and no decision changes. The curves are those of our network, whose scores
+# are logits. Methods that score by margins (support vector machines) have no raw curve: their
+# probabilities, as in notebook 06, are scaled in the same way.
 
 # %%
 labels, patients = ours.label.to_numpy(), ours.patient_id.to_numpy()
@@ -217,13 +221,12 @@ published = published_table(dataset)
 if published.empty:
     print("No published number with a split by patient is known for this data set.")
 else:
-    own = metric_table(ours, bootstrap).set_index("metric").estimate
-    mine = {"method": "ours, HE-friendly", "auc": own["auc"], "source": "this study"}
-    display(pd.concat([published, pd.DataFrame([mine])], ignore_index=True))
+    own = stage.write_table("beside_published", beside_published(evidence, bootstrap))
+    display(pd.concat([published, own], ignore_index=True))
 
 # %% [markdown]
 # Their accuracies are at a probability of 0.5, ours are at the validation-chosen threshold, so
-# that only the AUC is set beside them.
+# that only the AUC is set beside them. They give no intervals; ours are over test patients.
 #
 # ## Claims
 # "Supported" and "contradicted" need an interval or a corrected p value that says so; all else is

@@ -1,0 +1,161 @@
+"""A Dask cluster as an Executor: named tasks, limited by memory, with clear losses.
+
+Of Dask's own `Client.get_executor` it differs in three things: a task has a name to be found on the
+dashboard, a killed worker and a lost scheduler are errors of their own, and results are dropped
+from the cluster as soon as they are here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from typing import Any
+
+from heclstm_lib.batch.task import Result
+from heclstm_lib.batch.workers import become_worker
+from heclstm_lib.cluster.need import limit_for
+from heclstm_lib.errors import BatchError, HeclstmError
+from heclstm_lib.storage import missing
+
+MEMORY = "memory_MB"
+"""The abstract resource of a worker that evaluations share."""
+
+PAUSE_S = 0.2
+AHEAD = 1
+"""Tasks a worker has waiting, so that it need not wait for the next."""
+
+
+class WorkersLost(HeclstmError):
+    """Several workers ended one after the other with this task."""
+
+
+class SchedulerLost(BrokenExecutor):
+    """The scheduler ended, was restarted, dropped the task, or cannot be reached."""
+
+
+class DaskExecutor(Executor):
+    """Runs tasks on the workers of a client's cluster that have the memory.
+
+    Dask repeats a task whose worker ended, on another one or the restarted one, up to the
+    scheduler's `allowed-failures` (3) times; then the future raises WorkersLost. It raises
+    SchedulerLost when nothing is known of the task any more.
+    """
+
+    def __init__(self, client: Any, need_mb: int) -> None:
+        """`client` is a `distributed.Client`, `need_mb` what one task takes of a worker."""
+        self._client, self._need_mb = client, need_mb
+        self._slots = 1
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run `fn(*args)` on a worker; the task is called after the first argument's `name`."""
+        name = getattr(args[0], "name", "task") if args else "task"
+        outer: Future[Any] = Future()
+        try:
+            inner = self._client.submit(
+                run_on_worker, fn, *args, **kwargs,
+                key=f"evaluate-{name}-{uuid.uuid4().hex[:8]}", pure=False,
+                resources={MEMORY: self._need_mb},
+            )  # fmt: skip
+        except RuntimeError as error:  # the client closed itself
+            raise SchedulerLost(str(error)) from error
+        outer.add_done_callback(partial(_cancel_with, inner))
+        inner.add_done_callback(partial(_pass_on, outer))
+        return outer
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing is left running by the batch, and the client is its maker's to close."""
+
+    def in_flight(self) -> int:
+        """How many tasks to have submitted: what the workers there are now run, and a few more."""
+        try:
+            workers = self._client.scheduler_info()["workers"].values()
+        except Exception:  # no scheduler: the futures say so
+            return self._slots
+        fitting = [slots(worker, self._need_mb) for worker in workers]
+        self._slots = max(1, sum(count + AHEAD for count in fitting if count))
+        return self._slots
+
+
+def slots(worker: dict[str, Any], need_mb: int) -> int:
+    """How many tasks of this size run at a time on a worker, as the scheduler describes it."""
+    room = int(worker.get("resources", {}).get(MEMORY, 0) // need_mb)
+    return min(int(worker["nthreads"]), room)
+
+
+def _cancel_with(inner: Any, outer: Future[Any]) -> None:
+    if outer.cancelled():
+        inner.cancel()
+
+
+def _pass_on(outer: Future[Any], inner: Any) -> None:
+    """The end of a Dask future as that of an ordinary one."""
+    from distributed import KilledWorker
+
+    if not outer.set_running_or_notify_cancel():
+        return
+    try:
+        outer.set_result(inner.result())
+    except KilledWorker as error:
+        outer.set_exception(WorkersLost(str(error)))
+    except BaseException as error:  # a cancelled future raises no Exception
+        if inner.status in ("cancelled", "lost"):
+            outer.set_exception(SchedulerLost(str(error)))
+        else:
+            outer.set_exception(error)
+
+
+def run_on_worker(fn: Callable[..., Any], *args: Any) -> Any:
+    """What runs on a Dask worker: a worker short of memory ends, and its nanny starts another."""
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+        under_nanny = worker.nanny is not None
+    except ValueError:
+        under_nanny = False
+    if under_nanny:
+        become_worker()
+        tempfile.tempdir = worker.local_directory  # the nanny empties it after a kill
+    result = fn(*args)
+    if under_nanny and isinstance(result, Result) and result.spent:
+        os._exit(1)
+    return result
+
+
+def connect(address: str, wait_s: float) -> Any:
+    """A client of the scheduler at an address; BatchError when it does not answer in time."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise missing("dask.distributed", error) from error
+    try:
+        return Client(address, timeout=wait_s, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise BatchError(
+            f"no Dask scheduler answers at {address} ({error}). Start one (dask scheduler), or "
+            "leave --scheduler out to try it on this machine."
+        ) from error
+
+
+def await_worker(client: Any, need_mb: int, wait_s: float) -> None:
+    """Wait for a worker that can take a task; BatchError when there is none in time."""
+    end = time.monotonic() + wait_s
+    while True:
+        workers = list(client.scheduler_info()["workers"].values())
+        if any(slots(worker, need_mb) for worker in workers):
+            return
+        if time.monotonic() > end:
+            break
+        time.sleep(PAUSE_S)
+    most = max((worker.get("resources", {}).get(MEMORY, 0) for worker in workers), default=0)
+    raise BatchError(
+        f"an evaluation takes about {need_mb} MB, but of {len(workers)} worker(s) the largest "
+        f"offers {most:g} (resource {MEMORY}). Start workers that do: dask worker ADDRESS "
+        f"--nthreads 1 --memory-limit {limit_for(need_mb)}MiB --resources {MEMORY}={need_mb}; on "
+        f"this machine --memory-mb {limit_for(need_mb)}. Or plan a smaller model."
+    )
