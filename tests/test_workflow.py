@@ -28,10 +28,10 @@ NOTEBOOKS = {
     "encrypted_evaluation": "04_encrypted_evaluation",
     "ablations": "05_ablations",
     "competing_methods": "06_competing_methods",
-    "decisions": "07_decisions",
-    "encrypted_competitors": "08_encrypted_competitors",
+    "encrypted_competitors": "07_encrypted_competitors",
+    "decisions": "08_decisions",
 }
-ROWS = ("no_voting", "no_lstm", "scale_27")
+ROWS = ("no_voting", "no_lstm", "scale_30")
 ALL = dict.fromkeys(NOTEBOOKS, 1) | {"ablation_row": 3, "render": 8, "render_overview": 1}
 ALL |= {"study": 1, "all": 1}
 LAST = {"study": 1, "all": 1}
@@ -140,13 +140,13 @@ def test_papermill_gets_the_parameters_of_make_study(checkout: Checkout) -> None
 def test_only_what_changed_runs_again(checkout: Checkout) -> None:
     checkout.pretend()
     assert checkout.jobs() == {}
-    (checkout.folder / "notebooks" / "07_decisions.ipynb").touch()  # newer, but the same
+    (checkout.folder / "notebooks" / "08_decisions.ipynb").touch()  # newer, but the same
     assert checkout.jobs() == {}
-    checkout.change_notebook("07_decisions")
+    checkout.change_notebook("08_decisions")
     assert checkout.jobs() == again("decisions")
     checkout.change_notebook("04_encrypted_evaluation")
-    readers = ("encrypted_evaluation", "ablations", "competing_methods", "decisions",
-               "encrypted_competitors")  # fmt: skip
+    readers = ("encrypted_evaluation", "ablations", "competing_methods",
+               "encrypted_competitors", "decisions")  # fmt: skip
     assert checkout.jobs() == again(*readers)
     checkout.change_profile(he={"evaluate_at_most": 4})
     assert checkout.jobs() == again("he_conversion", *readers, ablation_row=3)
@@ -174,7 +174,7 @@ def test_a_changed_row_of_the_grid_runs_alone_with_what_reads_it(checkout: Check
 def test_a_row_that_only_encrypts_waits_for_the_network(checkout: Checkout) -> None:
     target = "embedded/work/ablations/{}/row.json"
     assert checkout.jobs("--", target.format("no_lstm")) == {"ablation_row": 1}
-    encrypts = checkout.jobs("--", target.format("scale_27"))
+    encrypts = checkout.jobs("--", target.format("scale_30"))
     assert encrypts == {"ablation_row": 1, "plaintext_training": 1}
 
 
@@ -234,13 +234,13 @@ def test_smoke_runs_to_its_end_and_then_there_is_nothing_to_do(checkout: Checkou
     assert results["stages"]["04_encrypted_evaluation"]["numbers"]["agreement"]["flips"] == 0
     assert checkout.jobs(*local) == {}
 
-    path = checkout.folder / "notebooks" / "07_decisions.ipynb"
+    path = checkout.folder / "notebooks" / "08_decisions.ipynb"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["cells"][-1]["source"].append("\nraise ValueError('on purpose')")
     path.write_text(json.dumps(content), encoding="utf-8")
     said = checkout.snakemake(*local, fails=True)
     assert "ValueError: on purpose" in said
-    assert not (checkout.out / "embedded" / "07_decisions.ipynb").exists()
+    assert not (checkout.out / "embedded" / "08_decisions.ipynb").exists()
     statuses = {run.notebook: run.status for run in load_record(checkout.out).runs}
-    assert [name for name, status in statuses.items() if status == "failed"] == ["07_decisions"]
+    assert [name for name, status in statuses.items() if status == "failed"] == ["08_decisions"]
     assert "on purpose" in (checkout.out / "index.html").read_text(encoding="utf-8")

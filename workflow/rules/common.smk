@@ -78,7 +78,7 @@ def tables(name, *wanted):
 
 def settings(*sections):
     """For `params`: these sections of the data set's resolved configuration."""
-    always = ("data", "model", "train", "folds", "bootstrap", "show_examples")
+    always = ("data", "model", "train", "folds", "search", "bootstrap", "show_examples")
 
     def chosen(wildcards):
         resolved = to_dict(STUDIES.study(wildcards.dataset))
@@ -97,7 +97,7 @@ def grid_row(dataset, name):
 def row_settings(wildcards):
     """The resolved configuration of one row: all that its definition changes shows here."""
     row, study = grid_row(wildcards.dataset, wildcards.row)
-    kept = {key: to_dict(study)[key] for key in ("data", "model", "train", "he", "folds")}
+    kept = {key: to_dict(study)[key] for key in ("data", "model", "train", "he", "folds", "search")}
     return json.dumps(kept | {"changes": row.changes})
 
 
@@ -138,7 +138,7 @@ def told_rows(wildcards):
 
 
 def weights(wildcards):
-    """Weights files that methods of notebooks 06 and 08 start from, if there are any."""
+    """Weights files that methods of notebooks 06 and 07 start from, if there are any."""
     return sorted(str(path) for path in DATA.glob("weights/*.pt")) if DATA else []
 
 

@@ -108,7 +108,7 @@ rule encrypted_evaluation:
         planned=rules.he_conversion.output.tables,
     output:
         notebook="{dataset}/04_encrypted_evaluation.ipynb",
-        tables=tables("04_encrypted_evaluation", "scores", "quantised", "batches"),
+        tables=tables("04_encrypted_evaluation", "scores", "quantised", "batches", "ensemble"),
     params:
         arguments=lambda w: arguments(w.dataset, "04_encrypted_evaluation"),
         settings=settings("he"),
@@ -201,54 +201,55 @@ rule competing_methods:
         PAPERMILL
 
 
-rule decisions:
-    input:
-        notebook=source("07_decisions"),
-        manifest=manifest,
-        trained=rules.plaintext_training.output.tables,
-        encrypted=rules.encrypted_evaluation.output,
-        ablated=rules.ablations.output.tables,
-        methods=rules.competing_methods.output.tables,
-    output:
-        notebook="{dataset}/07_decisions.ipynb",
-        tables=tables("07_decisions", "claims", "waterfall"),
-        cards=["{dataset}/model_card.md", "{dataset}/data_card.md"],
-    params:
-        arguments=lambda w: arguments(w.dataset, "07_decisions"),
-        settings=settings("he", "ablations", "methods"),
-        library=LIBRARY,
-        root=root,
-        stale="",
-    log:
-        "logs/{dataset}/07_decisions.log",
-    resources:
-        mem_mb=3000,
-        runtime=30,
-    shell:
-        PAPERMILL
-
-
 rule encrypted_competitors:
     input:
-        notebook=source("08_encrypted_competitors"),
+        notebook=source("07_encrypted_competitors"),
         manifest=manifest,
         weights=weights,
         trained=rules.plaintext_training.output.tables,
         encrypted=rules.encrypted_evaluation.output.tables,
     output:
-        notebook="{dataset}/08_encrypted_competitors.ipynb",
-        tables=tables("08_encrypted_competitors", "predictions", "costs"),
+        notebook="{dataset}/07_encrypted_competitors.ipynb",
+        tables=tables("07_encrypted_competitors", "predictions", "costs", "agreement", "comparison"),
     params:
-        arguments=lambda w: arguments(w.dataset, "08_encrypted_competitors"),
+        arguments=lambda w: arguments(w.dataset, "07_encrypted_competitors"),
         settings=settings("he", "methods"),
         library=LIBRARY,
         root=root,
         stale=lambda w: f"work/{w.dataset}/fold*/encrypted_methods",
     log:
-        "logs/{dataset}/08_encrypted_competitors.log",
+        "logs/{dataset}/07_encrypted_competitors.log",
     threads: 2  # its one server process and the client
     resources:
         mem_mb=encrypted_mb,
         runtime=240,
+    shell:
+        PAPERMILL
+
+
+rule decisions:
+    input:
+        notebook=source("08_decisions"),
+        manifest=manifest,
+        trained=rules.plaintext_training.output.tables,
+        encrypted=rules.encrypted_evaluation.output,
+        ablated=rules.ablations.output.tables,
+        methods=rules.competing_methods.output.tables,
+        competitors=rules.encrypted_competitors.output.tables,
+    output:
+        notebook="{dataset}/08_decisions.ipynb",
+        tables=tables("08_decisions", "claims", "waterfall"),
+        cards=["{dataset}/model_card.md", "{dataset}/data_card.md"],
+    params:
+        arguments=lambda w: arguments(w.dataset, "08_decisions"),
+        settings=settings("he", "ablations", "methods"),
+        library=LIBRARY,
+        root=root,
+        stale="",
+    log:
+        "logs/{dataset}/08_decisions.log",
+    resources:
+        mem_mb=3000,
+        runtime=30,
     shell:
         PAPERMILL
