@@ -66,13 +66,7 @@ class Checkout:
 
     def jobs(self, *options: str) -> dict[str, int]:
         """Number of jobs of each rule that a dry run lists; empty when there is nothing to do."""
-        said = self.snakemake("--dry-run", *options)
-        table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
-        if table is None:
-            assert "Nothing to be done" in said, said
-            return {}
-        rows = (line.split() for line in table.group(1).splitlines())
-        return {name: int(count) for name, count in rows}
+        return count_jobs(self.snakemake("--dry-run", *options))
 
     def pretend(self) -> None:
         """Empty outputs in the place of real ones, recorded as made by the present workflow."""
@@ -104,9 +98,28 @@ class Checkout:
         file.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def count_jobs(said: str) -> dict[str, int]:
+    table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", said, re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in said, said
+        return {}
+    rows = (line.split() for line in table.group(1).splitlines())
+    return {name: int(count) for name, count in rows}
+
+
 @pytest.fixture
 def checkout(root: Path, tmp_path: Path) -> Checkout:
     return Checkout(root, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a dry run says before anything has run (a call takes seconds: made once)."""
+    root = Path(__file__).resolve().parent.parent
+    checkout = Checkout(root, tmp_path_factory.mktemp("plan"))
+    said = checkout.snakemake("--dry-run", "--printshellcmds")
+    assert not (checkout.out / "index.html").exists()
+    return said
 
 
 def again(*rules: str, **more: int) -> dict[str, int]:
@@ -115,35 +128,41 @@ def again(*rules: str, **more: int) -> dict[str, int]:
     return dict.fromkeys(rules, 1) | pages | LAST | more
 
 
-def test_a_dry_run_lists_every_notebook_once(checkout: Checkout) -> None:
-    assert checkout.jobs() == ALL
-    said = checkout.snakemake("--dry-run")
-    assert sorted(re.findall(r"wildcards: dataset=embedded, row=(\w+)", said)) == sorted(ROWS)
-    assert not (checkout.out / "index.html").exists()
+def test_a_dry_run_lists_every_notebook_and_row_once(plan: str) -> None:
+    assert count_jobs(plan) == ALL
+    assert sorted(re.findall(r"wildcards: dataset=embedded, row=(\w+)", plan)) == sorted(ROWS)
 
 
-def test_every_notebook_has_its_rule(root: Path, checkout: Checkout) -> None:
+def test_every_notebook_has_its_rule(root: Path, plan: str) -> None:
     sources = sorted(path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     assert sources == sorted(NOTEBOOKS.values())
-    said = checkout.snakemake("--summary")
     for name in sources:
-        assert re.search(rf"^(embedded/)?{name}\.ipynb\t", said, re.MULTILINE), name
+        assert re.search(rf"^ +output: (embedded/)?{name}\.ipynb", plan, re.MULTILINE), name
 
 
-def test_papermill_gets_the_parameters_of_make_study(checkout: Checkout) -> None:
-    said = checkout.snakemake("--dry-run", "--printshellcmds")
-    call = next(line for line in said.splitlines() if "papermill ../../notebooks/04" in line)
+def test_papermill_gets_the_parameters_of_make_study(plan: str) -> None:
+    call = next(line for line in plan.splitlines() if "papermill ../../notebooks/04" in line)
     assert "embedded/04_encrypted_evaluation.ipynb -k python3 --cwd ../.." in call
     assert "-r profile mine.yml -r out reports/mine -r data '' -r dataset embedded" in call
 
 
-def test_only_what_changed_runs_again(checkout: Checkout) -> None:
+def test_encrypted_notebooks_ask_for_their_memory_and_threads(plan: str) -> None:
+    for rule in ("encrypted_evaluation", "encrypted_competitors"):
+        block = plan.split(f"rule {rule}:")[1].split("\n\n")[0]
+        assert "threads: 2" in block and "mem_mb=14000" in block, block
+
+
+def test_a_changed_notebook_runs_again_and_a_time_stamp_does_not(checkout: Checkout) -> None:
     checkout.pretend()
-    assert checkout.jobs() == {}
     (checkout.folder / "notebooks" / "08_decisions.ipynb").touch()  # newer, but the same
     assert checkout.jobs() == {}
     checkout.change_notebook("08_decisions")
     assert checkout.jobs() == again("decisions")
+
+
+@pytest.mark.slow
+def test_only_what_changed_and_what_reads_it_runs_again(checkout: Checkout) -> None:
+    checkout.pretend()
     checkout.change_notebook("04_encrypted_evaluation")
     readers = ("encrypted_evaluation", "ablations", "competing_methods",
                "encrypted_competitors", "decisions")  # fmt: skip
@@ -154,6 +173,7 @@ def test_only_what_changed_runs_again(checkout: Checkout) -> None:
     assert checkout.jobs() == ALL
 
 
+@pytest.mark.slow
 def test_a_changed_row_of_the_grid_runs_alone_with_what_reads_it(checkout: Checkout) -> None:
     checkout.pretend()
     readers = ("ablations", "competing_methods", "decisions")
@@ -171,6 +191,7 @@ def test_a_changed_row_of_the_grid_runs_alone_with_what_reads_it(checkout: Check
     assert checkout.jobs() == again(*readers, ablation_row=1)
 
 
+@pytest.mark.slow
 def test_a_row_that_only_encrypts_waits_for_the_network(checkout: Checkout) -> None:
     target = "embedded/work/ablations/{}/row.json"
     assert checkout.jobs("--", target.format("no_lstm")) == {"ablation_row": 1}
@@ -178,19 +199,13 @@ def test_a_row_that_only_encrypts_waits_for_the_network(checkout: Checkout) -> N
     assert encrypts == {"ablation_row": 1, "plaintext_training": 1}
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_that_passes_for_done(checkout: Checkout) -> None:
     checkout.pretend()
     (checkout.out / "embedded" / "03_he_conversion.ipynb").unlink()
     jobs = checkout.jobs()
     assert jobs["he_conversion"] == jobs["encrypted_evaluation"] == 1
     assert "plaintext_training" not in jobs
-
-
-def test_encrypted_notebooks_ask_for_their_memory_and_threads(checkout: Checkout) -> None:
-    said = checkout.snakemake("--dry-run")
-    for rule in ("encrypted_evaluation", "encrypted_competitors"):
-        block = said.split(f"rule {rule}:")[1].split("\n\n")[0]
-        assert "threads: 2" in block and "mem_mb=14000" in block, block
 
 
 def test_wrong_settings_are_named(checkout: Checkout) -> None:
@@ -200,19 +215,20 @@ def test_wrong_settings_are_named(checkout: Checkout) -> None:
     assert "'dataset' was unexpected" in said
 
 
-@pytest.mark.parametrize("name", ["local", "slurm"])
-def test_profiles_are_read(root: Path, checkout: Checkout, name: str) -> None:
-    path = root / "workflow" / "profiles" / name / "config.yaml"
+def test_the_slurm_profile_is_read(checkout: Checkout) -> None:
+    path = checkout.folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     profile = yaml.safe_load(path.read_text(encoding="utf-8"))
-    rules = set(NOTEBOOKS) | {"ablation_row", "render", "study"}
-    assert set(profile.get("set-resources", {})) <= rules
-    if name == "slurm" and not find_spec("snakemake_executor_plugin_slurm"):
-        profile.pop("executor")  # all but the executor, whose plugin is not installed
-        copy = checkout.folder / "workflow" / "profiles" / name / "config.yaml"
-        copy.write_text(yaml.safe_dump(profile), encoding="utf-8")
-    assert checkout.jobs("--workflow-profile", f"workflow/profiles/{name}") == ALL
+    assert set(profile["set-resources"]) <= set(NOTEBOOKS) | {"ablation_row", "render", "study"}
+    if not find_spec("snakemake_executor_plugin_slurm"):
+        assert profile.pop("executor") == "slurm"  # all but the executor, whose plugin is missing
+        path.write_text(yaml.safe_dump(profile), encoding="utf-8")
+    said = checkout.snakemake("--workflow-profile", "workflow/profiles/slurm", "--dry-run")
+    assert count_jobs(said) == ALL
+    block = said.split("rule encrypted_evaluation:")[1].split("\n\n")[0]
+    assert "runtime=480" in block and "slurm_partition=change_me" in block, block
 
 
+@pytest.mark.slow
 def test_lint_finds_nothing_but_the_one_environment(checkout: Checkout) -> None:
     """The rules' programs are the lock's, in the environment that runs Snakemake: no conda file."""
     said = checkout.snakemake("--lint", fails=True)
