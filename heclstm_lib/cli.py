@@ -23,6 +23,7 @@ from heclstm_lib.record import FILE
 from heclstm_lib.robustness_cli import add_robustness_parser
 from heclstm_lib.serve_cli import add_serve_parser
 from heclstm_lib.study import render_study, run_study
+from heclstm_lib.workflow_cli import add_workflow_parsers
 
 EXAMPLES = """examples:
   heclstm study                                       the embedded data set, about 10 minutes
@@ -60,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_bench_parser(commands)
     add_serve_parser(commands)
     add_robustness_parser(commands)
+    add_workflow_parsers(commands)
     return parser
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from heclstm_lib.errors import ReportError
-from heclstm_lib.files import replacing
+from heclstm_lib.files import locked, replacing
 from heclstm_lib.provenance import collect_provenance
 
 FORMAT = 1
@@ -42,10 +42,11 @@ class ResultStore:
         """
         plain = to_json(dict(result), name)
         plain.setdefault("provenance", to_json(collect_provenance(), name))
-        stages = self.load_results() | {name: plain}
-        text = json.dumps({"format": FORMAT, "stages": stages}, indent=1, allow_nan=False)
-        with replacing(self.path) as part:
-            part.write_text(text + "\n", encoding="utf-8")
+        with locked(self.folder / ".lock"):  # notebooks of one data set may end at the same time
+            stages = self.load_results() | {name: plain}
+            text = json.dumps({"format": FORMAT, "stages": stages}, indent=1, allow_nan=False)
+            with replacing(self.path) as part:
+                part.write_text(text + "\n", encoding="utf-8")
         return self.path
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:

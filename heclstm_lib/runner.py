@@ -34,26 +34,40 @@ def run_notebook(
     """
     notebook = load_notebook(source)
     check_parameters(source.name, notebook, parameters)
-    folder.mkdir(parents=True, exist_ok=True)
-    done, failed = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.failed.ipynb"
+    done = folder / f"{source.stem}.ipynb"
+    with keeping(source.name, done) as part:
+        nbformat.write(notebook, part)
+        _execute(part, parameters, progress)
+    return done
+
+
+@contextmanager
+def keeping(name: str, done: Path) -> Iterator[Path]:
+    """Yield a temporary path for executing the notebook `name`, moved to `done` when it succeeds.
+
+    Otherwise what there is of it becomes `<done's stem>.failed.ipynb`, and an error of papermill
+    becomes a ReportError with notebook, cell and error. Those of an earlier run are removed first.
+    """
+    failed = done.with_name(f"{done.stem}.failed.ipynb")
+    done.parent.mkdir(parents=True, exist_ok=True)
     for old in (done, failed):
         old.unlink(missing_ok=True)
-    part = folder / f".{source.stem}.part.ipynb"
-    nbformat.write(notebook, part)
+    part = done.with_name(f".{done.stem}.part.ipynb")
+    part.unlink(missing_ok=True)
     kept = failed
     try:
-        _execute(part, parameters, progress)
+        yield part
         kept = done
     except DeadKernelError as error:
-        raise ReportError(_explain_death(source.name, part, failed)) from error
+        raise ReportError(_explain_death(name, part, failed)) from error
     except PapermillExecutionError as error:
         raise ReportError(
-            f"notebook {source.name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"notebook {name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
             f"The notebook with the error in its place: {failed}"
         ) from error
     finally:
-        _keep(part, kept, source.name)
-    return done
+        if part.is_file():  # it is not when a parameter is refused
+            _keep(part, kept, name)
 
 
 def load_notebook(source: Path) -> nbformat.NotebookNode:
@@ -108,9 +122,6 @@ def _is_literal(value: Any) -> bool:
 
 def _execute(part: Path, parameters: Mapping[str, Any], progress: bool) -> None:
     with _quiet(), kernel_environment() as scratch:
-        # sockets in a folder of the run's own: no port, nothing to overhear, and none shared with
-        # another kernel that runs at the same time
-        sockets = {"transport": "ipc", "ip": f"{scratch}/kernel"}
         papermill.execute_notebook(
             part,
             part,
@@ -119,8 +130,16 @@ def _execute(part: Path, parameters: Mapping[str, Any], progress: bool) -> None:
             cwd=repo_root(),  # so that a path inside the repository can be given relative to it
             progress_bar=progress and sys.stderr.isatty(),
             start_timeout=180,
-            config=Config({"KernelManager": sockets}),
+            config=kernel_config(scratch),
         )
+
+
+def kernel_config(scratch: str) -> Config:
+    """Sockets in a folder of the run's own (of `kernel_environment`).
+
+    No port, nothing to overhear, and none shared with another kernel that runs at the same time.
+    """
+    return Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}})
 
 
 @contextmanager

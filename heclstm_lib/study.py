@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def run_study(
     sources = find_notebooks(notebooks or repo_root() / "notebooks")
     tasks = list(make_tasks(loaded, profile, out, data, datasets, sources))
     record = load_record(out, loaded.name)
-    digest = library_digest() + json.dumps(to_dict(loaded)) + grid_texts(loaded)
+    digest = study_digest(loaded)
     if not resume:  # every number is to come from this run
         clear_work(out, {task.dataset for task in tasks if task.dataset})
     write_record(out, record)  # from here on `out` is known as a study
@@ -152,15 +152,24 @@ def portable(path: Path) -> str:
     return os.path.relpath(path, root) if path.is_relative_to(root.parent) else str(path)
 
 
-def library_digest() -> str:
-    """sha256 over the library's and the manifests' files: whatever may change a result."""
-    package = Path(__file__).parent
-    files = [
-        *package.rglob("*.py"),
-        *package.rglob("grids/*.yml"),
-        *manifests_dir().rglob("*.json"),
-        *manifests_dir().rglob("*.csv"),
-    ]
+def study_digest(profile: Profile) -> str:
+    """Of library, grids, manifests, splits and the resolved profile: all that may change a result.
+
+    ConfigError for a grid file of the profile's own that cannot be read.
+    """
+    manifests = [*manifests_dir().rglob("*.json"), *manifests_dir().rglob("*.csv")]
+    grids = Path(__file__).parent.rglob("grids/*.yml")
+    files = files_digest([*library_files(), *grids, *manifests])
+    return files + json.dumps(to_dict(profile)) + grid_texts(profile)
+
+
+def library_files() -> list[Path]:
+    """The library's source."""
+    return sorted(Path(__file__).parent.rglob("*.py"))
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """sha256 over names and contents."""
     total = hashlib.sha256()
     for path in sorted(files):
         total.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -9,19 +9,17 @@ GB/s, so every plaintext is checked when it is first read.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from heclstm_lib.errors import IntegrityError
-from heclstm_lib.files import replacing
+from heclstm_lib.files import locked, replacing
 from heclstm_lib.he.memory import Words
 
 SUFFIX = ".plaintexts"
@@ -94,7 +92,7 @@ def stored_plaintexts(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}{SUFFIX}"
-    with _locked(folder):  # a second process waits, then reads what the first one wrote
+    with locked(folder / "lock"):  # a second process waits, then reads what the first one wrote
         try:
             found = PlaintextFile(path, key, lengths)
         except (FileNotFoundError, IntegrityError) as error:
@@ -138,14 +136,6 @@ def _make_room(folder: Path, needed: int) -> None:
     free = min(shutil.disk_usage(folder).free, FOLDER_LIMIT)
     if needed > free:
         raise OSError(f"{needed:,} bytes are needed, {free:,} are free")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; it falls when the process ends, however it does."""
-    with (folder / "lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _seal(key: str, table: bytes) -> bytes:
