@@ -12,6 +12,7 @@ from typing import Any
 from heclstm_lib import __version__
 from heclstm_lib.bench_cli import add_bench_parser
 from heclstm_lib.calibrate_cli import add_calibrate_parser
+from heclstm_lib.capacity_cli import add_capacity_parser
 from heclstm_lib.config import list_profiles
 from heclstm_lib.data_cli import add_data_parser
 from heclstm_lib.dispatch import run_command
@@ -34,6 +35,7 @@ EXAMPLES = """examples:
   heclstm keygen --signature signature.json           then encrypt, evaluate, decrypt
   heclstm calibrate --poly-degree 16384
   heclstm bench --list
+  heclstm capacity --sequences 1e6 --hospitals 100 --deadline-days 30
 """
 
 
@@ -55,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_party_parsers(commands)
     add_calibrate_parser(commands)
     add_bench_parser(commands)
+    add_capacity_parser(commands)
     add_serve_parser(commands)
     add_robustness_parser(commands)
     return parser

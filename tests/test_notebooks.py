@@ -42,6 +42,7 @@ def test_the_study_has_its_notebooks() -> None:
         "06_competing_methods",
         "07_decisions",
         "08_encrypted_competitors",
+        "09_capacity",
     ]
 
 
