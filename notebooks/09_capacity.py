@@ -172,7 +172,7 @@ stage.finish(
             "value": f"{million.machine_hours:.3g} machine hours",
             "detail": f"{hospitals} hospitals, {million.together} sequences a batch, "
             f"{machine.cores} cores a machine; network {million.in_TB:.3g} TB; formula within "
-            f"{worst.max():.0%} of simulation, predicted runs within {errors.max():.0%} of measured",
+            f"{worst.max():.0%} of simulation, runs predicted within {errors.max():.0%}",
         }
     ],
     cheapest=best.to_dict("records"),

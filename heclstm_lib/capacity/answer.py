@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 from heclstm_lib.capacity.layout import Layout
 from heclstm_lib.capacity.model import (

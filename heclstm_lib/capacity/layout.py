@@ -1,4 +1,4 @@
-"""What a plan costs a worker: seconds, bytes and memory, from the plan and the primitives' costs."""
+"""What a plan costs a worker: seconds, bytes and memory, by the costs of the primitives."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from heclstm_lib.errors import PlanError
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
 
-START_S = 1.5
-"""A worker process until it asks for its keys: the interpreter and its libraries."""
+START_S = 2.5
+"""The command and its workers until they ask for keys: two interpreters and their libraries."""
 
 CHECKED_BYTES_S = 1.2e9
 """Bytes a second of a message that are read and checksummed (SHA-256), before they are loaded."""

@@ -140,7 +140,7 @@ def _binding(made: Estimate, machine: Machine, load: Load) -> str:
         return "empty places"
     workers = made.machines * min(made.workers_per_machine, made.batches)
     if made.core_hours < 0.5 * workers * made.hours:
-        return "last batches"
+        return "too few batches"
     return "memory" if made.workers_per_machine < machine.cores else "cores"
 
 

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import io
 import os
+import re
 import resource
 import shutil
-from concurrent.futures import ProcessPoolExecutor
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from heclstm_lib.batch.command import run_batch
-from heclstm_lib.batch.task import Result
 from heclstm_lib.errors import BatchError
 from heclstm_lib.he.clear import evaluate_clear
 from heclstm_lib.he.client import Client
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.store import write_plan
 
+_EVALUATED = re.compile(r"^\d+: evaluated in ([\d.]+) s$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class RealRun:
-    """What a run took: `seconds` from begin to end, each request's, processor time of all workers,
-    the largest worker's memory, bytes on disk, load averages of the machine before and after.
+    """What a run took: `seconds` of the whole command, those of each request, processor time of
+    all workers, the largest one's memory, and the machine's load averages before and after.
     """
 
     workers: int
@@ -58,12 +62,34 @@ class RealCase:
         self.request_bytes = int(np.mean(sizes))
 
     def run(self, workers: int) -> RealRun:
-        """Evaluate all requests anew on worker processes, under a process of its own."""
+        """Evaluate all requests anew with `python -m heclstm_lib.batch`.
+
+        Raises BatchError when a request fails.
+        """
         responses = self.folder / "responses"
         shutil.rmtree(responses, ignore_errors=True)
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawn) as executor:
-            return executor.submit(_run, self.folder, workers).result()
+        names = ("plan.npz", "public.bundle", "requests", "responses")
+        command = [sys.executable, "-m", "heclstm_lib.batch", f"--workers={workers}"]
+        before, begin = os.getloadavg()[0], time.perf_counter()
+        process = subprocess.Popen(
+            [*command, *(str(self.folder / name) for name in names)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        said, used = _wait(process)
+        seconds = time.perf_counter() - begin
+        if process.returncode:
+            raise BatchError(f"a measured run ended with {process.returncode}: {said[-500:]}")
+        first = responses / "0000.response"
+        return RealRun(
+            workers=workers,
+            seconds=seconds,
+            request_seconds=tuple(float(found) for found in _EVALUATED.findall(said)),
+            cpu_s=used.ru_utime + used.ru_stime,
+            peak_bytes=used.ru_maxrss * 1024,
+            response_bytes=first.stat().st_size,
+            load_before=before,
+            load_after=os.getloadavg()[0],
+        )
 
     def error_bits(self) -> float:
         """Precision of the first response against the plan in clear, in bits: it must be right."""
@@ -72,25 +98,13 @@ class RealCase:
         return float(-np.log2(max(error, 2.0**-52)))
 
 
-def _run(folder: Path, workers: int) -> RealRun:
-    """In a process of its own, so that the children it waits for are this run's workers."""
-    before, results = os.getloadavg()[0], list[Result]()
-    responses = folder / "responses"
-    report = run_batch(
-        folder / "plan.npz", folder / "public.bundle", folder / "requests", responses,
-        workers, on_result=results.append,
-    )  # fmt: skip
-    if report.failed:
-        raise BatchError(f"a measured run failed: {report.failed[0].reason}")
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    first = sorted(responses.glob("*.response"))[0]
-    return RealRun(
-        workers=workers,
-        seconds=report.seconds,
-        request_seconds=tuple(result.seconds for result in results),
-        cpu_s=used.ru_utime + used.ru_stime,
-        peak_bytes=used.ru_maxrss * 1024,
-        response_bytes=first.stat().st_size,
-        load_before=before,
-        load_after=os.getloadavg()[0],
-    )
+def _wait(process: subprocess.Popen[str]) -> tuple[str, resource.struct_rusage]:
+    """What a process said until its end, and what it and the workers it waited for have used.
+
+    The largest resident memory is that of the largest of them: a worker.
+    """
+    with process.stdout or nullcontext(io.StringIO()) as stream:
+        said = stream.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return said, used

@@ -96,7 +96,7 @@ def test_what_binds_is_named() -> None:
     assert estimate(Workload(400, hospitals=40), MACHINE, keys, 1).binds == "loading keys"
     disk = dataclasses.replace(MACHINE, disk_gb=1.0)
     assert estimate(Workload(400), disk, LAYOUT, 1).binds == "disk"
-    assert estimate(Workload(410), MACHINE, LAYOUT, 8).binds == "last batches"
+    assert estimate(Workload(410), MACHINE, LAYOUT, 30).binds == "too few batches"
 
 
 def test_fewest_machines_for_a_deadline() -> None:
