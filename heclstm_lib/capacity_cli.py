@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -133,6 +134,8 @@ def run_capacity(args: argparse.Namespace) -> int:
     layouts, source = chosen_layouts(args, costs)
     found = [answer(workload, machine, layout, args.machines) for layout in layouts]
     check = simulated(found, workload, machine) if args.simulate else None
+    if args.simulate and check is None:
+        print("simulation: left out; nothing can be done, or too many batches.", file=sys.stderr)
     if args.json:
         print(json.dumps(answer_json(found, workload, name, machine, source, check), indent=1))
     else:

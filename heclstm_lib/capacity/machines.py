@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import psutil
@@ -59,7 +60,7 @@ def _split(name_or_file: str) -> tuple[Path | None, str]:
 
 def read_machines(path: Path | None = None) -> dict[str, Machine]:
     """The machines of a YAML file, or the shipped examples; ConfigError says what is wrong."""
-    source = resources.files("heclstm_lib") / "capacity" / "machines.yml" if path is None else path
+    source: Traversable = path or resources.files("heclstm_lib") / "capacity" / "machines.yml"
     try:
         raw = yaml.safe_load(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -2,8 +2,9 @@
 
 Machines hold some workers each. A free worker takes the next batch of the group (one hospital's
 delivery) whose keys it holds; when there is none, it loads the keys of the group with the most
-batches that nobody has begun, groups without any worker first. Batch times are drawn; a machine
-that fails loses the batches at work, comes back later, and its workers load anew.
+batches that nobody has begun, groups without any worker first. It does not leave its keys for
+batches that those at work on them would begin before it has loaded the others. Batch times are
+drawn; a machine that fails loses the batches at work, comes back later, and its workers load anew.
 """
 
 from __future__ import annotations
@@ -43,32 +44,44 @@ class _Next(NamedTuple):
 
 
 class _Groups:
-    """Batches that nobody has begun, by group."""
+    """Batches that nobody has begun, and how many workers hold the keys, by group."""
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], batches_a_load: float) -> None:
         self.left = list(sizes)
-        self.joined = [False] * len(self.left)
-        self._heap = [(False, -size, group) for group, size in enumerate(self.left)]
+        self.holders = [0] * len(self.left)
+        self.batches_a_load = batches_a_load
+        self._heap = [self._entry(group) for group in range(len(self.left))]
         heapq.heapify(self._heap)
 
-    def join(self) -> int:
-        """The group for a worker without one; -1 when nothing is left."""
+    def _entry(self, group: int) -> tuple[bool, int, int]:
+        return self.holders[group] > 0, -self.left[group], group
+
+    def join(self, old: int) -> int:
+        """The next group of a worker that holds the keys of `old` (-1: none); -1 to stay idle."""
         while self._heap:
-            joined, size, group = self._heap[0]
-            found = (self.joined[group], -self.left[group], group)
-            if (joined, size, group) != found or not self.left[group]:
+            group = self._heap[0][2]
+            if self._heap[0] != self._entry(group) or not self.left[group]:
                 heapq.heappop(self._heap)
                 if self.left[group]:
-                    heapq.heappush(self._heap, found)
+                    heapq.heappush(self._heap, self._entry(group))
                 continue
-            self.joined[group] = True
+            taken_meanwhile = self.holders[group] * self.batches_a_load
+            if old >= 0 and self.left[group] <= taken_meanwhile:
+                return -1
+            self.holders[group] += 1
+            self.leave(old)
             return group
         return -1
+
+    def leave(self, group: int) -> None:
+        """A worker no longer holds the keys of a group (-1: of none)."""
+        if group >= 0:
+            self.holders[group] -= 1
 
     def give_back(self, group: int) -> None:
         """A batch was lost."""
         self.left[group] += 1
-        heapq.heappush(self._heap, (self.joined[group], -self.left[group], group))
+        heapq.heappush(self._heap, self._entry(group))
 
 
 def group_sizes(load: Load) -> list[int]:
@@ -105,7 +118,7 @@ class _Fleet:
     ) -> None:  # fmt: skip
         self.load, self.rng = load, rng
         self.used = min(workers, load.batches)
-        self.groups = _Groups(group_sizes(load))
+        self.groups = _Groups(group_sizes(load), load.load_s / load.batch_s)
         self.factors = _draw(load, rng, times)
         self.holds = [-1] * self.used
         self.failures = [_Failures(load, rng) for _ in range(-(-self.used // per_machine))]
@@ -124,14 +137,18 @@ class _Fleet:
                 self._give_back(at, group)
             elif group >= 0:
                 end = max(end, at)
-            self._begin(self._back(at, worker), worker)
+            back = self._back(at, worker)
+            if back > at:
+                heapq.heappush(self.queue, _Next(back, worker, -1))
+            else:
+                self._begin(at, worker)
         return SimulatedRun(end, self.busy_s, self.loads, self.lost)
 
     def _begin(self, at: float, worker: int) -> None:
         """Have a free worker begin a batch at a time; without any left it waits."""
         group, seconds = self.holds[worker], 0.0
         if group < 0 or not self.groups.left[group]:
-            group = self.groups.join()
+            group = self.groups.join(group)
             if group < 0:
                 self.idle.append(worker)
                 return
@@ -159,6 +176,7 @@ class _Fleet:
         while failures.time(self.seen[worker]) <= at:
             back = failures.time(self.seen[worker]) + self.load.restart_s + self.load.start_s
             self.seen[worker] += 1
+            self.groups.leave(self.holds[worker])
             self.holds[worker] = -1
             at = max(at, back)
         return at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -128,8 +128,8 @@ def simulation_table(
             batches = max(1, round(count * wave))
             if batches > most_batches:
                 continue
-            workload = Workload(batches * layout.together, min(hospitals, batches))
-            load = load_of(workload, machine, layout, min(per_machine, count))
+            load = load_of(Workload(batches), machine, layout, min(per_machine, count))
+            load = replace(load, batches=batches, groups=min(hospitals, batches))
             rows.append(check_load(load, count, per_machine, seeds) | {"waves": wave})
     return pd.DataFrame(rows)
 

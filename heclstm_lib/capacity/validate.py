@@ -174,7 +174,7 @@ def write_validation(runs: pd.DataFrame, folder: Path, command: str) -> Path:
         cases = set(zip(runs.case, runs.layout, strict=True))
         others = [pair not in cases for pair in zip(known.case, known.layout, strict=True)]
         runs = pd.concat([known[others], runs], ignore_index=True)
-    runs["request_seconds"] = runs.request_seconds.map(list)
+    runs = runs.assign(request_seconds=runs.request_seconds.map(list))
     with replacing(table) as part:
         runs.to_parquet(part, index=False)
     record = {
