@@ -109,7 +109,7 @@ plot_traffic(scaling)
 # each hospital sends one batch whatever it holds.
 #
 # ## How good is the closed formula?
-# The same fleet, event by event: list scheduling of batches with the measured spread of times, keys
+# The same fleet, event by event: list scheduling of batches with an assumed spread of times, keys
 # to load, machines that fail. Look at the largest error, and at how it falls with the number of
 # batches a worker.
 
@@ -126,8 +126,8 @@ print(
 )
 
 # %% [markdown]
-# **What you should see:** errors of a few per cent, largest where each worker has one or a few
-# batches, so that the last ones decide.
+# **What you should see:** the largest errors where each worker has one or a few batches, so that the
+# last ones decide.
 #
 # ## How good are the predictions of real runs?
 # `heclstm capacity --validate` ran real 128-bit batches through `heclstm evaluate`'s machinery,

@@ -13,16 +13,28 @@ from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Plan
 
 START_S = 2.5
-"""The command and its workers until they ask for keys: two interpreters and their libraries."""
+"""The command and its workers until they ask for keys: two interpreters and their libraries.
+
+Assumed, not measured yet: heclstm capacity --validate tells.
+"""
 
 CHECKED_BYTES_S = 1.2e9
-"""Bytes a second of a message that are read and checksummed (SHA-256), before they are loaded."""
+"""Bytes a second of a message that are read and checksummed (SHA-256), before they are loaded.
+
+Assumed, not measured yet.
+"""
 
 SPREAD = 0.05
-"""Standard deviation of a batch's seconds over their mean, on a machine that does nothing else."""
+"""Standard deviation of a batch's seconds over their mean, on a machine that does nothing else.
+
+Assumed, not measured yet.
+"""
 
 WIRE_OVERHEAD = 1.01
-"""What zstd takes over the entropy of bytes: code lengths are whole bits, blocks have tables."""
+"""What zstd takes over the entropy of bytes: code lengths are whole bits, blocks have tables.
+
+About what the requests and responses of reports/reference show.
+"""
 
 
 @dataclass(frozen=True)
