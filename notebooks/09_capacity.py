@@ -126,8 +126,8 @@ print(
 )
 
 # %% [markdown]
-# **What you should see:** the largest errors where each worker has one or a few batches, so that the
-# last ones decide.
+# **What you should see:** the largest errors where each worker has one or a few batches, so that
+# the last ones decide.
 #
 # ## How good are the predictions of real runs?
 # `heclstm capacity --validate` ran real 128-bit batches through `heclstm evaluate`'s machinery,
