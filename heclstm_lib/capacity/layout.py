@@ -36,6 +36,9 @@ WIRE_OVERHEAD = 1.01
 About what the requests and responses of reports/reference show.
 """
 
+ZSTD_BLOCK = 1 << 17
+"""Bytes that zstd codes with one table of code lengths, at most (RFC 8878)."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -144,21 +147,27 @@ def wire_bytes(params: CkksParameters, level: int) -> float:
 
 
 def _polynomial_bytes(poly_degree: int, prime_bits: Sequence[int]) -> float:
-    return WIRE_OVERHEAD * 8 * poly_degree * sum(map(packed_share, prime_bits))
+    """One polynomial, prime after prime; small rings have several primes in a block of zstd."""
+    together = max(1, ZSTD_BLOCK // (8 * poly_degree))
+    blocks = [prime_bits[i : i + together] for i in range(0, len(prime_bits), together)]
+    packed = sum(len(block) * packed_share(*block) for block in blocks)
+    return WIRE_OVERHEAD * 8 * poly_degree * packed
 
 
-def packed_share(prime_bits: int) -> float:
-    """What an entropy coder leaves of 8 bytes that hold a random residue of a prime.
+def packed_share(*prime_bits: int) -> float:
+    """What an entropy coder leaves of 8 bytes that hold a random residue of one of these primes.
 
     Residues are uniform, so that nothing repeats; zstd's gain is the zero bytes above them, which
-    it cannot tell from others by place: the entropy of a byte drawn from all eight.
+    it cannot tell from others by place: the entropy of a byte drawn from all eight, and from all
+    primes of a block, since a block has one code.
 
-    >>> round(packed_share(64), 3), round(packed_share(40), 3)
-    (1.0, 0.742)
+    >>> round(packed_share(64), 3), round(packed_share(40), 3), round(packed_share(60, 40), 3)
+    (1.0, 0.742, 0.889)
     """
     counts = [0.0] * 256
-    for place in range(8):
-        values = 1 << min(max(prime_bits - 8 * place, 0), 8)
-        for value in range(values):
-            counts[value] += 1 / values / 8
+    for bits in prime_bits:
+        for place in range(8):
+            values = 1 << min(max(bits - 8 * place, 0), 8)
+            for value in range(values):
+                counts[value] += 1 / values / 8 / len(prime_bits)
     return -sum(share * math.log2(share) for share in counts if share) / 8
