@@ -13,6 +13,7 @@ from heclstm_lib import __version__
 from heclstm_lib.ablate_cli import add_ablate_parser
 from heclstm_lib.bench_cli import add_bench_parser
 from heclstm_lib.calibrate_cli import add_calibrate_parser
+from heclstm_lib.capacity_cli import add_capacity_parser
 from heclstm_lib.config import list_profiles
 from heclstm_lib.data_cli import add_data_parser
 from heclstm_lib.dispatch import run_command
@@ -37,6 +38,7 @@ EXAMPLES = """examples:
   heclstm ablate --profile smoke --row no_lstm
   heclstm calibrate --poly-degree 16384
   heclstm bench --list
+  heclstm capacity --sequences 1e6 --hospitals 100 --deadline-days 30
 """
 
 
@@ -59,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_ablate_parser(commands)
     add_calibrate_parser(commands)
     add_bench_parser(commands)
+    add_capacity_parser(commands)
     add_serve_parser(commands)
     add_robustness_parser(commands)
     add_workflow_parsers(commands)

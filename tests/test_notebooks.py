@@ -42,6 +42,7 @@ def test_the_study_has_its_notebooks() -> None:
         "06_competing_methods",
         "07_encrypted_competitors",
         "08_decisions",
+        "09_capacity",
     ]
 
 

@@ -1,0 +1,1 @@
+"""How many machines, hours, bytes and how much money a number of encrypted sequences takes."""

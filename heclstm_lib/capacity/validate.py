@@ -1,0 +1,198 @@
+"""Predict runs of encrypted batches, then run them, and keep both side by side.
+
+Every prediction is made before its run, from the plan and the primitives' costs alone. Runs of one
+layout alternate between numbers of workers, so that a busy spell of the machine meets both.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heclstm_lib.capacity.layout import layout_of
+from heclstm_lib.capacity.machines import this_machine
+from heclstm_lib.capacity.makespan import makespan_s
+from heclstm_lib.capacity.model import load_of
+from heclstm_lib.capacity.real_run import RealCase, RealRun
+from heclstm_lib.capacity.workload import GB, Machine, Workload
+from heclstm_lib.compiler.planner import Cost
+from heclstm_lib.errors import ReportError
+from heclstm_lib.files import replacing
+from heclstm_lib.he.plan import Plan
+from heclstm_lib.provenance import collect_provenance
+from heclstm_lib.results import to_json
+
+TABLE, RECORD = "validation.parquet", "validation.json"
+KEY = ["case", "layout", "requests", "workers"]
+MEASURED = ("seconds", "batch_s", "load_s", "request_bytes", "response_bytes", "bundle_bytes",
+            "worker_bytes")  # fmt: skip
+"""What is both predicted and measured."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A plan to run with some requests, under a name such as its profile's."""
+
+    name: str
+    layout: str
+    plan: Plan
+    requests: int
+
+
+def predict(case: Case, cost: Cost, machine: Machine, workers: int) -> dict[str, float]:
+    """What a run will take: one hospital, full batches, `workers` processes on one machine."""
+    layout = layout_of(case.plan, cost, case.layout)
+    workload = Workload(case.requests * layout.together)
+    load = load_of(workload, machine, layout, workers)
+    return {
+        "seconds": makespan_s(load, workers),
+        "batch_s": load.batch_s,
+        "load_s": load.load_s,
+        "request_bytes": layout.request_bytes,
+        "response_bytes": layout.response_bytes,
+        "bundle_bytes": layout.bundle_bytes,
+        "worker_bytes": layout.worker_bytes(machine.memory_gb * GB),
+    }
+
+
+def validate(
+    cases: Sequence[Case],
+    cost: Cost,
+    workers: Sequence[int] = (1, 2),
+    repeats: int = 3,
+    say: Say = print,
+) -> pd.DataFrame:
+    """Run every case `repeats` times on each number of workers; one row a run.
+
+    Columns: KEY, repeat, together, `predicted_X` and `measured_X` for X of MEASURED, and what the
+    machine did meanwhile. Raises BatchError when a request fails.
+    """
+    machine, rows = this_machine(), []
+    for case in cases:
+        predicted = {count: predict(case, cost, machine, count) for count in workers}
+        say(f"{case.name}, {case.layout}: keys and {case.requests} requests")
+        with tempfile.TemporaryDirectory(prefix="heclstm-capacity-") as folder:
+            real = RealCase(case.plan, case.requests, Path(folder))
+            for repeat in range(repeats):
+                for count in workers:
+                    run = real.run(count)
+                    row = _row(case, repeat, predicted[count], measured(real, run))
+                    rows.append(row | _circumstances(run) | {"precision_bits": real.error_bits()})
+                    say(
+                        f"  {count} worker(s): {run.seconds:.1f} s, predicted "
+                        f"{predicted[count]['seconds']:.1f} s, load {run.load_before:.1f}"
+                    )
+    return pd.DataFrame(rows)
+
+
+def measured(real: RealCase, run: RealRun) -> dict[str, float]:
+    """A run under the names of a prediction.
+
+    A worker's first request loads keys and model: the longest `workers` times are theirs. NaN
+    where every request is a worker's first one.
+    """
+    ordered = sorted(run.request_seconds)
+    later, first = ordered[: -run.workers], ordered[-run.workers :]
+    batch_s = float(np.median(later)) if later else float("nan")
+    return {
+        "seconds": run.seconds,
+        "batch_s": batch_s,
+        "load_s": float(np.median(first)) - batch_s,
+        "request_bytes": real.request_bytes,
+        "response_bytes": run.response_bytes,
+        "bundle_bytes": real.bundle_bytes,
+        "worker_bytes": run.peak_bytes,
+    }
+
+
+def _row(
+    case: Case, repeat: int, predicted: dict[str, float], found: dict[str, float]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"case": case.name, "layout": case.layout, "requests": case.requests}
+    row |= {"together": case.plan.layout.sequences, "repeat": repeat}
+    for name in MEASURED:
+        row |= {f"predicted_{name}": predicted[name], f"measured_{name}": found[name]}
+    return row
+
+
+def _circumstances(run: RealRun) -> dict[str, Any]:
+    facts = asdict(run)
+    kept = ("workers", "request_seconds", "cpu_s", "load_before", "load_after")
+    return {name: facts[name] for name in kept}
+
+
+def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Medians over repeats: one row a case, layout, workers and quantity, with its error.
+
+    `error` is predicted over measured, minus one.
+    """
+    rows = []
+    for key, part in runs.groupby(KEY, sort=False):
+        for name in MEASURED:
+            predicted = float(part[f"predicted_{name}"].iloc[0])
+            found = part[f"measured_{name}"]
+            middle = float(found.median())
+            ends = {"measured_low": found.min(), "measured_high": found.max()}
+            numbers = {"quantity": name, "predicted": predicted, "measured": middle} | ends
+            rows.append(
+                dict(zip(KEY, key, strict=True)) | numbers | {"error": predicted / middle - 1}
+            )
+    return pd.DataFrame(rows)
+
+
+def contention_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """How much longer a batch takes with several workers than with one, by layout."""
+    middle = runs.groupby(["case", "layout", "workers"], sort=False)["measured_batch_s"].median()
+    wide = middle.unstack("workers")
+    return wide.div(wide[1], axis=0).drop(columns=1).reset_index()
+
+
+def batch_spread(runs: pd.DataFrame) -> np.ndarray:
+    """Batch seconds of all runs over their run's mean, without those that loaded keys [n]."""
+    parts = []
+    for row in runs.itertuples():
+        later = np.sort(np.asarray(row.request_seconds))[: -row.workers]
+        if len(later) > 1:
+            parts.append(later / later.mean())
+    return np.concatenate(parts) if parts else np.ones(1)
+
+
+def write_validation(runs: pd.DataFrame, folder: Path, command: str) -> Path:
+    """Put runs into the folder's tables; runs of the same case and layout are replaced."""
+    table = folder / TABLE
+    if table.is_file():
+        known = pd.read_parquet(table)
+        cases = set(zip(runs.case, runs.layout, strict=True))
+        others = [pair not in cases for pair in zip(known.case, known.layout, strict=True)]
+        runs = pd.concat([known[others], runs], ignore_index=True)
+    runs = runs.assign(request_seconds=runs.request_seconds.map(list))
+    with replacing(table) as part:
+        runs.to_parquet(part, index=False)
+    record = {
+        "command": command,
+        "errors": summary_table(runs).to_dict("records"),
+        "contention": contention_table(runs).to_dict("records"),
+        "spread": float(batch_spread(runs).std()),
+        "largest_load_before": float(runs.load_before.max()),
+        "provenance": collect_provenance(seeds={"frames": 0}),
+    }
+    with replacing(folder / RECORD) as part:
+        part.write_text(json.dumps(to_json(record), indent=1) + "\n", encoding="utf-8")
+    return folder / RECORD
+
+
+def load_validation(folder: Path) -> pd.DataFrame:
+    """The runs that were kept; ReportError when there are none."""
+    table = folder / TABLE
+    if not table.is_file():
+        raise ReportError(f"{table}: no validation there; run: heclstm capacity --validate.")
+    return pd.read_parquet(table)
