@@ -30,9 +30,11 @@
 # | 02 plaintext training | How well does the network do in clear, exact and with polynomials? |
 # | 03 HE conversion | What exactly will the server compute, and is it 128-bit secure? |
 # | 04 encrypted evaluation | Do encrypted and clear verdicts agree, and what does it cost? |
-# | 05 ablations | What do weighted unit, voting, LSTM, gate degree and T contribute? |
+# | 05 ablations | What do weighted unit, voting, LSTM, gates and encryption values contribute? |
 # | 06 competing methods | How do published methods and trivial controls do on the same patients? |
-# | 07 decisions | Missed diagnoses, calibration, where accuracy is lost: what can we claim? |
+# | 07 encrypted competitors | What do methods that others evaluated encrypted cost, and reach, here? |
+# | 08 decisions | Missed diagnoses, calibration, where accuracy is lost: what can we claim? |
+# | 09 capacity | How many machines, hours and bytes would a million sequences take? |
 
 # %% tags=["parameters"]
 profile = "default"

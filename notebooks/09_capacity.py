@@ -31,7 +31,7 @@ import dataclasses
 import pandas as pd
 
 from heclstm_lib.capacity.machines import read_machines
-from heclstm_lib.capacity.tables import layout_facts
+from heclstm_lib.capacity.tables import layout_facts, readable_layouts
 from heclstm_lib.figures.capacity import (
     plot_deadline,
     plot_scaling,
@@ -59,7 +59,7 @@ pd.DataFrame({"machine": dataclasses.asdict(machine)}).T
 capacity = plan_study_layouts(stage.space)
 facts = stage.write_table("layouts", layout_facts(capacity.layouts))
 print("Costs:", capacity.source)
-facts.assign(sequence_s=facts.batch_s / facts.together).drop(columns=["start_s", "spread"])
+readable_layouts(facts)
 
 # %% [markdown]
 # **What you should see:** a batch takes longer the more sequences it holds, and each sequence less.

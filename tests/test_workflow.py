@@ -30,9 +30,10 @@ NOTEBOOKS = {
     "competing_methods": "06_competing_methods",
     "encrypted_competitors": "07_encrypted_competitors",
     "decisions": "08_decisions",
+    "capacity": "09_capacity",
 }
 ROWS = ("no_voting", "no_lstm", "scale_30")
-ALL = dict.fromkeys(NOTEBOOKS, 1) | {"ablation_row": 3, "render": 8, "render_overview": 1}
+ALL = dict.fromkeys(NOTEBOOKS, 1) | {"ablation_row": 3, "render": 9, "render_overview": 1}
 ALL |= {"study": 1, "all": 1}
 LAST = {"study": 1, "all": 1}
 PRETENDING = """#!/bin/sh
@@ -180,7 +181,7 @@ def test_only_what_changed_and_what_reads_it_runs_again(checkout: Checkout, plan
                "encrypted_competitors", "decisions")  # fmt: skip
     assert checkout.jobs() == again(*readers)
     checkout.change_profile(he={"evaluate_at_most": 4})
-    assert checkout.jobs() == again("he_conversion", *readers, ablation_row=3)
+    assert checkout.jobs() == again("he_conversion", *readers, "capacity", ablation_row=3)
     checkout.change_library("evaluation/metrics.py", '"""', '"""Changed. ')
     assert checkout.jobs() == ALL
 

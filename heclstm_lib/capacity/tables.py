@@ -134,6 +134,15 @@ def simulation_table(
     return pd.DataFrame(rows)
 
 
+def readable_layouts(facts: pd.DataFrame) -> pd.DataFrame:
+    """`layout_facts` for reading: seconds a batch, sequence and load, bytes in MB and GB."""
+    shown = {"batch_s": facts.batch_s, "sequence_s": facts.batch_s / facts.together,
+             "load_s": facts.load_s, "memory_GB": facts.memory_bytes / 1e9,
+             "request_MB": facts.request_bytes / 1e6, "response_MB": facts.response_bytes / 1e6,
+             "bundle_GB": facts.bundle_bytes / 1e9}  # fmt: skip
+    return pd.DataFrame(shown).set_index(facts.together)
+
+
 def layout_facts(layouts: Sequence[Layout]) -> pd.DataFrame:
     """The facts of layouts, as the model takes them."""
     return pd.DataFrame([asdict(layout) for layout in layouts])

@@ -253,3 +253,26 @@ rule decisions:
         runtime=30,
     shell:
         PAPERMILL
+
+
+rule capacity:
+    input:
+        notebook=source("09_capacity"),
+        manifest=manifest,
+        trained=rules.plaintext_training.output.tables,
+    output:
+        notebook="{dataset}/09_capacity.ipynb",
+        tables=tables("09_capacity", "layouts", "cheapest"),
+    params:
+        arguments=lambda w: arguments(w.dataset, "09_capacity"),
+        settings=settings("he"),
+        library=LIBRARY,
+        root=root,
+        stale="",
+    log:
+        "logs/{dataset}/09_capacity.log",
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    shell:
+        PAPERMILL
