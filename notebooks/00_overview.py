@@ -32,7 +32,7 @@
 # | 04 encrypted evaluation | Do encrypted and clear verdicts agree, and what does it cost? |
 # | 05 ablations | What do weighted unit, voting, LSTM, gates and encryption values contribute? |
 # | 06 competing methods | How do published methods and trivial controls do on the same patients? |
-# | 07 encrypted competitors | What do methods that others evaluated encrypted cost, and reach, here? |
+# | 07 encrypted competitors | What do methods that others ran encrypted cost, and reach, here? |
 # | 08 decisions | Missed diagnoses, calibration, where accuracy is lost: what can we claim? |
 # | 09 capacity | How many machines, hours and bytes would a million sequences take? |
 
