@@ -11,9 +11,9 @@ import psutil
 import yaml
 
 from heclstm_lib.capacity.workload import GB, Machine
-from heclstm_lib.config import build
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.provenance import thread_counts
+from heclstm_lib.typed import build
 
 HERE = "here"
 """The name of the machine that asks."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 
 from heclstm_lib.errors import HeclstmError, ImplausibleWarning, ServiceError
 from heclstm_lib.he.client import Client
@@ -26,8 +27,9 @@ from heclstm_lib.he.store import load_plan
 from heclstm_lib.robustness import client_attacks as attacks
 from heclstm_lib.robustness.client_attacks import Random
 from heclstm_lib.robustness.client_target import Answer, Target
+from heclstm_lib.robustness.memory_watch import MemoryWatch
 from heclstm_lib.robustness.outcome import Outcome
-from heclstm_lib.robustness.service_process import MemoryWatch, ServiceProcess
+from heclstm_lib.robustness.service_process import ServiceProcess
 from heclstm_lib.robustness.small_case import SmallCase, make_small_case, small_network
 
 Judge = Callable[[Answer], bool]
@@ -92,7 +94,8 @@ def run(count: int, seed: int, workdir: Path, at_once: int = AT_ONCE) -> Outcome
     service = ServiceProcess(case.plan, workdir / "service", HOSPITALS, OPTIONS)
     service.start()
     try:
-        with MemoryWatch(service.pid) as memory:
+        process = psutil.Process(service.pid)
+        with MemoryWatch(service=lambda: [process], worker=process.children) as memory:
             target = _prepare(service, case, seed, workdir, at_once)
             names = list(ATTACKS)
             for number in range(count):
@@ -103,13 +106,14 @@ def run(count: int, seed: int, workdir: Path, at_once: int = AT_ONCE) -> Outcome
     finally:
         code = service.stop()
     tally.crashed += code not in (0, -15)
-    within = memory.service_bytes <= SERVICE_BYTES and memory.worker_bytes <= WORKER_MB << 20
-    tally.note("memory within its limit", within, f"{memory.service_bytes} {memory.worker_bytes}")
+    own, worker = memory.peaks["service"], memory.peaks["worker"]
+    within = own <= SERVICE_BYTES and worker <= WORKER_MB << 20
+    tally.note("memory within its limit", within, f"{own} {worker}")
     tally.note("no token in the log", not any(t in service.log for t in service.tokens.values()))
     detail = (
         f"{len(tally.tried)} kinds of test; {at_once} at once: {correct} correct, {refused} "
-        f"refused clearly; peak memory: service {memory.service_bytes >> 20} MB (limit "
-        f"{SERVICE_BYTES >> 20}), worker {memory.worker_bytes >> 20} MB (limit {WORKER_MB})"
+        f"refused clearly; peak memory: service {own >> 20} MB (limit "
+        f"{SERVICE_BYTES >> 20}), worker {worker >> 20} MB (limit {WORKER_MB})"
     )
     return Outcome(
         "adversarial clients", tally.tried.total(), tally.detected, len(tally.wrong),

@@ -20,7 +20,8 @@ from heclstm_lib.cluster.command import Places, run_on_dask
 from heclstm_lib.cluster.need import evaluation_mb, limit_for
 from heclstm_lib.errors import HeclstmError
 from heclstm_lib.he.store import load_plan
-from heclstm_lib.robustness.dask_processes import DaskProcesses, MemoryWatch, s3_server
+from heclstm_lib.robustness.dask_processes import DaskProcesses, s3_server
+from heclstm_lib.robustness.memory_watch import MemoryWatch
 from heclstm_lib.robustness.outcome import Outcome
 from heclstm_lib.robustness.response_folder import digests
 from heclstm_lib.robustness.small_case import SmallCase, make_small_case
@@ -50,17 +51,18 @@ def run(count: int, seed: int, workdir: Path) -> Outcome:
         _upload_case(case, bucket)
         cluster = DaskProcesses(workdir / "dask", WORKERS, memory_mb)
         try:
-            with MemoryWatch(cluster.workers) as watch:
+            with MemoryWatch(worker=cluster.workers) as watch:
                 campaign = _Campaign(case, single, bucket, cluster, np.random.default_rng(seed))
                 while campaign.kills < count:
                     campaign.round(count - campaign.kills, workdir)
         finally:
             cluster.close()
-    over = watch.peak_bytes > memory_mb << 20
+    peak = watch.peaks["worker"]
+    over = peak > memory_mb << 20
     return Outcome(
         "kills of Dask workers", campaign.kills, campaign.good, campaign.wrong + over,
         campaign.crashed, 0, time.perf_counter() - begin,
-        f"{campaign.detail()}; peak memory of a worker {watch.peak_bytes >> 20} MB, estimate "
+        f"{campaign.detail()}; peak memory of a worker {peak >> 20} MB, estimate "
         f"{need_mb} MB, limit {memory_mb} MB",
     )  # fmt: skip
 

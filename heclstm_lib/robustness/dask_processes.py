@@ -7,9 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import psutil
 from heclstm_lib.cluster.cache import VARIABLE
 from heclstm_lib.cluster.dask_executor import MEMORY
 from heclstm_lib.cluster.need import offered_mb
+from heclstm_lib.robustness.service_process import free_port
 
 START_S, PAUSE_S = 60.0, 0.05
 KEYS = {
@@ -85,40 +85,13 @@ class DaskProcesses:
             )  # fmt: skip
 
 
-class MemoryWatch:
-    """The largest resident memory of any worker process, looked at all the time."""
-
-    def __init__(self, workers: Callable[[], Sequence[psutil.Process]]) -> None:
-        self.peak_bytes = 0
-        self._workers, self._ended = workers, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(PAUSE_S):
-            for worker in self._workers():
-                try:
-                    self.peak_bytes = max(self.peak_bytes, worker.memory_info().rss)
-                except psutil.Error:  # it ended
-                    continue
-
-
 @contextmanager
 def s3_server(bucket: str) -> Iterator[str]:
     """An S3 server (moto) with an empty bucket while the block runs; yields the bucket's URL.
 
     This process and those it starts find it through the environment.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -7,13 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
-import psutil
 
 from heclstm_lib.errors import ServiceError
 from heclstm_lib.service.client import ServiceClient
@@ -89,38 +87,6 @@ class ServiceProcess:
     def connect(self, hospital: str, patience_s: float = 60.0) -> ServiceClient:
         """A client with a hospital's token."""
         return ServiceClient(self.url, self.tokens[hospital], patience_s=patience_s)
-
-
-class MemoryWatch:
-    """Looks at a process and its children while the block runs; peaks of resident bytes."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.service_bytes = self.worker_bytes = 0
-
-    def __enter__(self) -> MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(LOOK_S):
-            try:
-                own = self._process.memory_info().rss
-                children = self._process.children()
-            except psutil.NoSuchProcess:
-                return
-            self.service_bytes = max(self.service_bytes, own)
-            for child in children:
-                try:
-                    self.worker_bytes = max(self.worker_bytes, child.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
 
 
 def free_port() -> int:

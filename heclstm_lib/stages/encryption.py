@@ -14,6 +14,7 @@ from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.paths import encoded_cache
 from heclstm_lib.results import ResultStore
 from heclstm_lib.stages.conversion import float64_scores, normalised
+from heclstm_lib.stages.evidence import Evidence
 from heclstm_lib.stages.training import prediction_table
 from heclstm_lib.stages.workspace import Workspace
 
@@ -47,8 +48,7 @@ def encrypted_ensemble(store: ResultStore, scores: pd.DataFrame) -> pd.DataFrame
     together = mean_over_folds(scores, ("score", "encrypted"))
     if together.empty:
         return together
-    trained = store.load_table("02_plaintext_training.predictions")
-    threshold = trained[trained.twin == ENSEMBLE].threshold.iloc[0]
+    threshold = Evidence(store).twin(ENSEMBLE).threshold.iloc[0]
     named = together.rename(columns={"score": "clear", "encrypted": "score"})
     return named.assign(threshold=threshold)
 
