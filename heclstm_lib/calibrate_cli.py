@@ -16,9 +16,9 @@ from heclstm_lib.evaluation.primitive_calls import MEASURED
 from heclstm_lib.evaluation.primitives import load_primitives, primitives_path
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.paths import cache_root
-from heclstm_lib.plan_cli import untrained_model
 from heclstm_lib.stages.planning import choose_study_plan
 
 EXAMPLES = """examples:

@@ -24,9 +24,9 @@ from heclstm_lib.errors import ConfigError
 from heclstm_lib.evaluation.cost_model import CostLibrary, load_costs
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.paths import cache_root, repo_root
-from heclstm_lib.plan_cli import untrained_model
 from heclstm_lib.stages.planning import LEAST_BITS
 
 EXAMPLES = """examples:
@@ -178,13 +178,13 @@ def run_validation(args: argparse.Namespace, costs: CostLibrary) -> int:
         raise ConfigError("--validate: say which layouts, for instance --together 1 8.")
     name = Path(args.profile).stem
     cases = [Case(name, one.name, one.plan, args.requests) for one in planned(args, costs)]
-    runs = validate(cases, costs.seconds, repeats=args.repeats)
     command = (
         f"heclstm capacity --validate --profile {name} --requests {args.requests} --repeats "
         f"{args.repeats} --together {' '.join(map(str, args.together))}"
     )
     out = args.out or repo_root() / "reports" / "capacity"
-    page = write_validation(runs, out, command)
+    for case in cases:  # kept one by one: they take long
+        page = write_validation(validate([case], costs.seconds, repeats=args.repeats), out, command)
     errors = pd.DataFrame(json.loads(page.read_text(encoding="utf-8"))["errors"])
     print(errors.to_string(index=False, float_format="{:.3g}".format))
     print(f"\nkept in {os.path.relpath(page)}")

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from heclstm_lib.config import DatasetStudy, HEConfig, load_profile
-from heclstm_lib.data.frames import check_config
+from heclstm_lib.config import HEConfig, load_profile
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.params import security_report
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.segments import refresh_summary, segment_rows
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.models.convlstm import ConvLSTM
+from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.stages.planning import candidate_table, choose_study_plan
 
@@ -107,17 +106,6 @@ def candidate_text(table: pd.DataFrame) -> str:
         index=False, float_format="{:.3g}".format
     )
     return f"candidates, by predicted time for the whole task:\n{shown}"
-
-
-def untrained_model(study: DatasetStudy) -> ConvLSTM:
-    """The study's polynomial twin with initial weights."""
-    return ConvLSTM(
-        study.model,
-        check_config(study.data),
-        study.data.image_size,
-        study.data.frames,
-        "polynomial",
-    ).eval()
 
 
 def plan_json(plan: Plan) -> dict[str, object]:

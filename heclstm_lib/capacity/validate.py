@@ -167,8 +167,12 @@ def batch_spread(runs: pd.DataFrame) -> np.ndarray:
 
 
 def write_validation(runs: pd.DataFrame, folder: Path, command: str) -> Path:
-    """Put runs into the folder's tables; runs of the same case and layout are replaced."""
-    table = folder / TABLE
+    """Put runs into the folder's tables; runs of the same case and layout are replaced.
+
+    Each run keeps the command and the commit it comes from.
+    """
+    table, provenance = folder / TABLE, collect_provenance(seeds={"frames": 0})
+    runs = runs.assign(command=command, commit=(provenance["git"] or {}).get("commit"))
     if table.is_file():
         known = pd.read_parquet(table)
         cases = set(zip(runs.case, runs.layout, strict=True))
@@ -178,12 +182,12 @@ def write_validation(runs: pd.DataFrame, folder: Path, command: str) -> Path:
     with replacing(table) as part:
         runs.to_parquet(part, index=False)
     record = {
-        "command": command,
+        "runs": runs[["case", "layout", "command", "commit"]].drop_duplicates().to_dict("records"),
         "errors": summary_table(runs).to_dict("records"),
         "contention": contention_table(runs).to_dict("records"),
         "spread": float(batch_spread(runs).std()),
         "largest_load_before": float(runs.load_before.max()),
-        "provenance": collect_provenance(seeds={"frames": 0}),
+        "provenance": provenance,
     }
     with replacing(folder / RECORD) as part:
         part.write_text(json.dumps(to_json(record), indent=1) + "\n", encoding="utf-8")

@@ -50,26 +50,26 @@ def make_case(
     client.write_public_bundle(server / "public.bundle")
     rng = np.random.default_rng([seed, 1])
     for number in range(requests):
-        frames = rng.normal(size=(SEQUENCES, network.frames, 1, SIZE, SIZE))
+        frames = rng.normal(size=(SEQUENCES, plan.inputs.frames, *plan.inputs.shape))
         client.encrypt_batch(frames, asked / f"{number:02d}.request")
     return SmallCase(server / "plan.npz", server / "public.bundle", asked, client)
 
 
-def small_network(seed: int, frames: int = FRAMES, channels: int = CHANNELS) -> FoldedNetwork:
+def small_network(seed: int) -> FoldedNetwork:
     """Random weights: one convolution on 4 x 4 places, a square, a weighted vote."""
     rng = np.random.default_rng([seed, 0])
     return FoldedNetwork(
-        frames=frames,
+        frames=FRAMES,
         image_size=SIZE,
         stride=2,
-        conv_weight=rng.normal(size=(channels, 1, 6, 6)) / 6,
-        conv_bias=rng.normal(size=channels) / 10,
+        conv_weight=rng.normal(size=(CHANNELS, 1, 6, 6)) / 6,
+        conv_bias=rng.normal(size=CHANNELS) / 10,
         dense=(),
         gates=(),
         gate_input=np.zeros((4, 0, 0)),
         gate_bias=np.zeros((4, 0)),
         gate_recurrent=np.zeros((4, 0, 0)),
-        spatial=rng.normal(size=(frames, 16 * channels)) / 6,
-        temporal=np.zeros((frames, 0)),
+        spatial=rng.normal(size=(FRAMES, 16 * CHANNELS)) / 6,
+        temporal=np.zeros((FRAMES, 0)),
         bias=0.2,
     )

@@ -79,7 +79,7 @@ def test_real_batches_beside_their_prediction(found: list[Candidate], tmp_path: 
     kept = load_validation(tmp_path)
     assert len(kept) == 2 and len(batch_spread(kept)) == 2
     record = json.loads(page.read_text(encoding="utf-8"))
-    assert record["command"] == "again" and record["provenance"]["cpu"]
+    assert [run["command"] for run in record["runs"]] == ["again"] and record["provenance"]["cpu"]
     summary = summary_table(kept)
     one = summary[(summary.quantity == "seconds") & (summary.workers == 1)].iloc[0]
     assert one.error == pytest.approx(one.predicted / one.measured - 1)
