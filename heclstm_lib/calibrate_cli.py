@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from heclstm_lib.compiler.chain import LARGEST_PRIME_BITS, choose_chain, longest_chain
+from heclstm_lib.compiler.untrained import untrained_model
 from heclstm_lib.config import load_profile
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.evaluation.cost_model import load_costs
@@ -16,7 +17,6 @@ from heclstm_lib.evaluation.primitive_calls import MEASURED
 from heclstm_lib.evaluation.primitives import load_primitives, primitives_path
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.paths import cache_root
 from heclstm_lib.stages.planning import choose_study_plan

@@ -19,12 +19,12 @@ from heclstm_lib.capacity.machines import HERE, load_machine
 from heclstm_lib.capacity.validate import Case, validate, write_validation
 from heclstm_lib.capacity.workload import DAY_S, Workload
 from heclstm_lib.compiler.planner import Candidate
+from heclstm_lib.compiler.untrained import untrained_model
 from heclstm_lib.config import DatasetStudy, load_profile
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.evaluation.cost_model import CostLibrary, load_costs
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.paths import cache_root, repo_root
 from heclstm_lib.stages.planning import LEAST_BITS

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from heclstm_lib.compiler.untrained import untrained_model
 from heclstm_lib.config import HEConfig, load_profile
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.he.params import security_report
@@ -16,7 +17,6 @@ from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.segments import refresh_summary, segment_rows
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.checkpoint import load_bundle
-from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.stages.planning import candidate_table, choose_study_plan
 

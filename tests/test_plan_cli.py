@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from heclstm_lib import cli
+from heclstm_lib.compiler.untrained import untrained_model
 from heclstm_lib.config import load_profile
 from heclstm_lib.he.params import GUIDELINES_2024, STANDARD_2018
 from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import TrainedModel, write_bundle
-from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.normalise import Normaliser
 
 LAYERS = ["blocks.0.conv", "blocks.0.activation", "lstm.input", "lstm.t0", "lstm.t1", "voting"]

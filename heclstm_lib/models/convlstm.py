@@ -25,8 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from heclstm_lib.config import DatasetStudy, ModelConfig
-from heclstm_lib.data.frames import check_config
+from heclstm_lib.config import ModelConfig
 from heclstm_lib.models.blocks import make_blocks
 from heclstm_lib.models.polynomial import make_activations, range_records
 from heclstm_lib.models.sru import SRU
@@ -130,11 +129,3 @@ class ConvLSTM(nn.Module):
         h = recurrent(a) if recurrent is not None else None  # [B, T, H]
         score, frame_scores = self.voting(self.weighted(a, h))  # [B], [B, T]
         return ModelOutput(score, frame_scores, *range_records(self, score))
-
-
-def untrained_model(study: DatasetStudy) -> ConvLSTM:
-    """The study's polynomial twin with initial weights."""
-    data = study.data
-    return ConvLSTM(
-        study.model, check_config(data), data.image_size, data.frames, "polynomial"
-    ).eval()

@@ -20,10 +20,10 @@ from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.cluster.command import Places, local_cluster, run_places
 from heclstm_lib.cluster.dask_executor import DaskExecutor, await_worker, connect
 from heclstm_lib.cluster.need import evaluation_mb
+from heclstm_lib.compiler.untrained import untrained_model
 from heclstm_lib.config import load_profile
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.store import load_plan
-from heclstm_lib.models.convlstm import untrained_model
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.robustness.outcome import Outcome
 from heclstm_lib.robustness.response_folder import digests
