@@ -16,7 +16,7 @@ import numpy as np
 
 from heclstm_lib.compiler.forms import Form, Network, forms
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.backend import last_uses
+from heclstm_lib.he.footprint import evaluation_bytes
 from heclstm_lib.he.packing import Vector, power_of_two
 from heclstm_lib.he.params import STANDARD_2018, CkksParameters
 from heclstm_lib.he.plan import Plan
@@ -24,9 +24,6 @@ from heclstm_lib.he.simulate import Simulation, evaluate_simulated
 
 Cost = Callable[[str, int, CkksParameters], float]
 """Seconds of one unit of a primitive (kind, level) under some parameters."""
-
-BASE_BYTES = 400_000_000
-"""A worker before it has keys: the interpreter, its libraries and SEAL's tables."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +90,6 @@ def predicted_seconds(plan: Plan, cost: Cost) -> float:
     )
 
 
-def working_bytes(plan: Plan) -> int:
-    """The most memory that live ciphertexts take, when each is dropped after its last use."""
-    last = last_uses(plan)
-    sizes = [plan.params.ciphertext_bytes(op.level, op.size) for op in plan.ops]
-    live = peak = 0
-    for op in plan.ops:
-        live += sizes[op.index]
-        peak = max(peak, live)
-        live -= sum(sizes[i] for i in {*op.args, op.index} if last.get(i, -1) <= op.index)
-    return peak
-
-
 def choose_plan(
     network: Network,
     task: Task,
@@ -149,7 +134,7 @@ def candidates(
         for sequences in sizes:
             plan = _compiled(form, sequences)
             if plan is not None:
-                memory = BASE_BYTES + plan.key_bytes() + working_bytes(plan)
+                memory = evaluation_bytes(plan, held_plaintexts=False)
                 yield Candidate(plan, form.name, predicted_seconds(plan, cost), memory)
 
 

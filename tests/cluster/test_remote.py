@@ -15,11 +15,13 @@ from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.cluster.cache import fetch_bundle
 from heclstm_lib.cluster.command import Places, run_on_processes, run_places
 from heclstm_lib.cluster.jobs import find_remote_jobs, read_digest, read_plan
-from heclstm_lib.cluster.need import BASE_BYTES, evaluation_bytes, widest_bytes
+from heclstm_lib.compiler.chain import choose_parameters
+from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import BatchError, IntegrityError, SecretError
+from heclstm_lib.he.footprint import BASE_BYTES, evaluation_bytes, working_bytes
 from heclstm_lib.he.secret_bundle import write_secret
 from heclstm_lib.robustness.response_folder import digests
-from heclstm_lib.robustness.small_case import SmallCase, make_small_case
+from heclstm_lib.robustness.small_case import SmallCase, make_small_case, small_network
 from heclstm_lib.storage import create, download, join, list_names, read_range, remove, upload
 
 NAMES = tuple(f"{number:02d}" for number in range(4))
@@ -139,9 +141,16 @@ def test_a_task_carries_addresses_and_digests_only(made: SmallCase, bucket: str)
 
 def test_memory_of_an_evaluation(made: SmallCase) -> None:
     plan = read_plan(str(made.plan))
-    inputs = plan.inputs.count * plan.params.ciphertext_bytes(plan.params.levels)
-    assert widest_bytes(plan) >= plan.params.ciphertext_bytes(plan.params.levels)
-    assert widest_bytes(plan) <= inputs + sum(
-        plan.params.ciphertext_bytes(op.level, op.size) for op in plan.ops
-    )
-    assert evaluation_bytes(plan) > BASE_BYTES + plan.key_bytes() + widest_bytes(plan)
+    sizes = [plan.params.ciphertext_bytes(op.level, op.size) for op in plan.ops]
+    assert max(sizes) <= working_bytes(plan) <= sum(sizes)
+    without = evaluation_bytes(plan, held_plaintexts=False)
+    assert without > BASE_BYTES + plan.key_bytes() + working_bytes(plan)
+    assert evaluation_bytes(plan) - without == plan.plaintext_bytes()
+
+
+def test_freed_memory_serves_its_own_size_only() -> None:
+    """An input at level 2, dropped, leaves its memory to other ciphertexts of level 2 alone."""
+    network = small_network(0)
+    plan = plan_network(network, choose_parameters(network, 8192), 2)
+    sizes = {plan.params.ciphertext_bytes(op.level, op.size) for op in plan.ops}
+    assert working_bytes(plan) >= sum(sizes)  # each size was alive at least once

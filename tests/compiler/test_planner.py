@@ -11,10 +11,10 @@ from heclstm_lib.compiler.planner import (
     candidates,
     choose_plan,
     predicted_seconds,
-    working_bytes,
 )
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.clear import evaluate_clear
+from heclstm_lib.he.footprint import working_bytes
 from heclstm_lib.he.params import CkksParameters
 
 NETWORK = make_network(frames=2, hidden=4)
@@ -71,6 +71,7 @@ def test_predicted_seconds_and_memory_follow_the_operations() -> None:
         assert np.isclose(predicted_seconds(plan, cost), total)
         live = [plan.params.ciphertext_bytes(op.level, op.size) for op in plan.ops]
         assert max(live) < working_bytes(plan) < sum(live)
+        assert candidate.memory_bytes > plan.key_bytes() + working_bytes(plan)
 
 
 def test_chosen_plan_computes_the_network() -> None:
