@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +50,10 @@ class StudyRecord:
             self.runs[self.runs.index(earlier)] = run
         else:
             self.runs.append(run)
+
+    def keep_notebooks(self, names: Collection[str]) -> None:
+        """Drop runs of notebooks that are no longer there, or have another name."""
+        self.runs = [run for run in self.runs if run.notebook in names]
 
     def datasets(self) -> list[str]:
         """Data sets in the order they were first run."""

@@ -65,6 +65,7 @@ def run_study(
     sources = find_notebooks(notebooks or repo_root() / "notebooks")
     tasks = list(make_tasks(loaded, profile, out, data, datasets, sources))
     record = load_record(out, loaded.name)
+    record.keep_notebooks({source.stem for source in sources})
     digest = study_digest(loaded)
     if not resume:  # every number is to come from this run
         clear_work(out, {task.dataset for task in tasks if task.dataset})

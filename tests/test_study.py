@@ -142,6 +142,12 @@ def test_mistakes_are_named_before_anything_runs(study: Study, tmp_path: Path) -
     assert not study.out.exists()
 
 
+def test_record_forgets_notebooks_that_are_gone(study: Study) -> None:
+    write_record(study.out, StudyRecord("two", [NotebookRun("beta", "07_old", "done", 1.0)]))
+    study.run()
+    assert "07_old" not in {run.notebook for run in load_record(study.out).runs}
+
+
 def test_record_of_another_profile_is_not_mixed_in(tmp_path: Path) -> None:
     write_record(tmp_path, StudyRecord("old", [NotebookRun("a", "01", "done", 1.0)]))
     assert load_record(tmp_path, "new").runs == []

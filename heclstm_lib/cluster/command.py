@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
@@ -33,6 +34,9 @@ from heclstm_lib.storage import Location, make_location, missing
 
 WAIT_S = 30.0
 """For a scheduler to answer, and for the first worker."""
+
+ABSENCE_S = 30.0
+"""How often a user is told that no worker is there."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,12 @@ def run_on_dask(
         client = stack.enter_context(connect(scheduler, wait_s))
         await_worker(client, need_mb, wait_s)
         executor = DaskExecutor(client, need_mb)
+        stack.enter_context(executor.absence_told(_say, ABSENCE_S))
         return run_places(places, plan, executor, in_flight=executor.in_flight, **options)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def run_places(

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -72,13 +74,39 @@ class DaskExecutor(Executor):
 
     def in_flight(self) -> int:
         """How many tasks to have submitted: what the workers there are now run, and a few more."""
+        fitting = self._fitting()
+        if fitting is not None:
+            self._slots = max(1, sum(count + AHEAD for count in fitting))
+        return self._slots
+
+    @contextmanager
+    def absence_told(self, say: Callable[[str], object], every_s: float) -> Iterator[None]:
+        """While the block runs, `say` it as often as no worker is there that a task fits on."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(every_s):
+                if self._fitting() == []:
+                    say(
+                        f"no Dask worker offers {self._need_mb} MB of {MEMORY} now: waiting for "
+                        "one. Start workers (dask worker); what is finished is kept."
+                    )
+
+        thread = threading.Thread(target=watch, name="heclstm-absence", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _fitting(self) -> list[int] | None:
+        """Tasks that run at a time on each worker where any does; None without a scheduler."""
         try:
             workers = self._client.scheduler_info()["workers"].values()
         except Exception:  # no scheduler: the futures say so
-            return self._slots
-        fitting = [slots(worker, self._need_mb) for worker in workers]
-        self._slots = max(1, sum(count + AHEAD for count in fitting if count))
-        return self._slots
+            return None
+        return [count for worker in workers if (count := slots(worker, self._need_mb))]
 
 
 def slots(worker: dict[str, Any], need_mb: int) -> int:
