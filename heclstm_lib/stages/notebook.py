@@ -54,7 +54,8 @@ class Stage:
 
 def open_stage(name: str, profile: str, dataset: str, out: str, data: str = "") -> Stage:
     """Open a notebook's stage from its parameters; ConfigError for an unknown profile or set."""
-    pd.set_option("display.precision", 4, "display.max_columns", 30, "display.max_rows", 200)
+    pd.set_option("display.precision", 4, "display.max_colwidth", 160)
+    pd.set_option("display.max_columns", 30, "display.max_rows", 200)
     loaded = load_profile(profile)
     return Stage(name, loaded, loaded.study(dataset), Path(out), Path(data) if data else None)
 
