@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -13,48 +12,13 @@ from typing import Any
 import yaml
 
 from heclstm_lib.errors import ConfigError
-from heclstm_lib.typed import build
+from heclstm_lib.typed import ABOVE_ZERO, build, check_choices, check_ranges, switched
 
 RECURRENCES = ("lstm", "sru")
 FIT_METHODS = ("learned", "least_squares", "chebyshev", "minimax")
 ACTIVATIONS = ("quadratic", "square")
 UNITS = ("per_feature", "scalar", "off")
 VOTES = ("learned", "equal", "last")
-_ABOVE_ZERO = sys.float_info.min  # the smallest normal number, for a range without its zero
-
-
-def _check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
-    """Hold fields (of a tuple, every item) against (lowest, highest), both allowed.
-
-    None passes, as an optional field's "left open"; an empty tuple does not. Raises ConfigError.
-    """
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        items = value if isinstance(value, tuple) else () if value is None else (value,)
-        inside = all(low <= item <= high and math.isfinite(item) for item in items)
-        if not inside or (value is not None and not items):
-            expected = "above 0" if low == _ABOVE_ZERO else f"at least {low:g}"
-            expected += f" and at most {high:g}" if math.isfinite(high) else ""
-            each = ", one or more numbers" if isinstance(value, tuple) else ""
-            raise ConfigError(
-                f"{type(config).__name__}.{name}: expected {expected}{each}, got {value!r}."
-            )
-
-
-def _check_choices(config: Any, **choices: tuple[str, ...]) -> None:
-    """Hold fields against the words they may be. Raises ConfigError."""
-    for name, known in choices.items():
-        if (value := getattr(config, name)) not in known:
-            expected = f"expected {', '.join(known[:-1])} or {known[-1]}, got {value!r}."
-            raise ConfigError(f"{type(config).__name__}.{name}: {expected}")
-
-
-def _switched(on: str, off: str) -> Any:
-    """A field of words, default `on`; true and false (in YAML also on, off) stand for two of them.
-
-    So profiles and models written when it was a switch can still be read.
-    """
-    return field(default=on, metadata={True: on, False: off})
 
 
 @dataclass(frozen=True)
@@ -70,7 +34,7 @@ class DataConfig:
     slices: int = 1  # AdrenalMNIST3D only: a frame's channels, parts of its slab along the depth
 
     def __post_init__(self) -> None:
-        _check_ranges(self, frames=(1, math.inf), image_size=(8, math.inf), slices=(1, 28))
+        check_ranges(self, frames=(1, math.inf), image_size=(8, math.inf), slices=(1, 28))
 
 
 @dataclass(frozen=True)
@@ -87,13 +51,13 @@ class ModelConfig:
     activation: str = "quadratic"  # of the CNN: fitted to ReLU; "square": x^2 in both twins
     recurrence: str = "lstm"  # "lstm", or "sru": gates that do not read h, for long sequences
     lstm: bool = True  # off: no recurrence of either kind, z_t = s_t
-    weighted_unit: str = _switched("per_feature", "off")  # or "scalar": one alpha; off: z_t = h_t
-    voting: str = _switched("learned", "last")  # or "equal": mean of the frames; "last" alone
+    weighted_unit: str = switched("per_feature", "off")  # or "scalar": one alpha; off: z_t = h_t
+    voting: str = switched("learned", "last")  # or "equal": mean of the frames; "last" alone
 
     def __post_init__(self) -> None:
         names = ("conv_channels", "kernel_size", "stride", "pool", "hidden")
-        _check_ranges(self, **dict.fromkeys(names, (1, math.inf)), gate_degree=(2, 3))
-        _check_choices(
+        check_ranges(self, **dict.fromkeys(names, (1, math.inf)), gate_degree=(2, 3))
+        check_choices(
             self, recurrence=RECURRENCES, fit=FIT_METHODS, activation=ACTIVATIONS,
             weighted_unit=UNITS, voting=VOTES,
         )  # fmt: skip
@@ -114,19 +78,24 @@ class TrainConfig:
     target_sensitivity: float = 0.9
     augment: bool = True
     symmetries: bool = True  # augment by flips and quarter turns too; off if orientation matters
+    class_weights: bool = True  # the loss weighs diseased and healthy sequences alike
+    distillation: float = 0.0  # share of the polynomial twin's loss that asks for the exact score
+    pretrain_epochs: int = 0  # on training frames without their labels (models.pretrain)
     seed: int = 0
 
     def __post_init__(self) -> None:
         counts = ("epochs", "polynomial_epochs", "patience")
         rates = ("learning_rate", "polynomial_learning_rate")
-        _check_ranges(
+        check_ranges(
             self,
             **dict.fromkeys(counts, (1, math.inf)),
-            **dict.fromkeys(rates, (_ABOVE_ZERO, math.inf)),
+            **dict.fromkeys(rates, (ABOVE_ZERO, math.inf)),
             batch_size=(2, math.inf),
             weight_decay=(0, math.inf),
             range_penalty=(0, math.inf),
-            target_sensitivity=(_ABOVE_ZERO, 1),
+            distillation=(0, 1),
+            pretrain_epochs=(0, math.inf),
+            target_sensitivity=(ABOVE_ZERO, 1),
         )
 
 
@@ -139,9 +108,9 @@ class Setting:
     polynomial_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
-        positive = (_ABOVE_ZERO, math.inf)
-        _check_ranges(self, learning_rate=positive, polynomial_learning_rate=positive)
-        _check_ranges(self, weight_decay=(0, math.inf))
+        positive = (ABOVE_ZERO, math.inf)
+        check_ranges(self, learning_rate=positive, polynomial_learning_rate=positive)
+        check_ranges(self, weight_decay=(0, math.inf))
 
     def __str__(self) -> str:
         return f"rate {self.learning_rate:g}, decay {self.weight_decay:g}"
@@ -170,7 +139,7 @@ class HEConfig:
         counts = dict.fromkeys(("sequences", "evaluate_at_most", "workers"), (1, math.inf))
         bits = dict.fromkeys(("scale_bits", "first_bits", "special_bits"), (1, 60))
         positive = dict.fromkeys(("memory_gb", "latency_s"), (0, math.inf))
-        _check_ranges(self, **counts, **bits, **positive)
+        check_ranges(self, **counts, **bits, **positive)
 
 
 @dataclass(frozen=True)
@@ -191,7 +160,7 @@ class DatasetStudy:
     show_examples: bool = False  # single patients' images in the reports; else class averages
 
     def __post_init__(self) -> None:
-        _check_ranges(self, folds=(0, math.inf), bootstrap=(10, math.inf))
+        check_ranges(self, folds=(0, math.inf), bootstrap=(10, math.inf))
 
 
 @dataclass(frozen=True)

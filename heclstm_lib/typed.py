@@ -1,13 +1,17 @@
-"""Frozen dataclasses from plain mappings: unknown keys and wrong types are errors."""
+"""Frozen dataclasses from plain mappings: unknown keys, wrong types and ranges are errors."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import sys
 import types
 import typing
 from typing import Any
 
 from heclstm_lib.errors import ConfigError
+
+ABOVE_ZERO = sys.float_info.min  # the smallest normal number, for a range without its zero
 
 
 def build(cls: Any, raw: Any, where: str) -> Any:
@@ -50,3 +54,37 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if type(value) is not hint:
         raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}.")
     return value
+
+
+def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
+    """Hold fields (of a tuple, every item) against (lowest, highest), both allowed.
+
+    None passes, as an optional field's "left open"; an empty tuple does not. Raises ConfigError.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        items = value if isinstance(value, tuple) else () if value is None else (value,)
+        inside = all(low <= item <= high and math.isfinite(item) for item in items)
+        if not inside or (value is not None and not items):
+            expected = "above 0" if low == ABOVE_ZERO else f"at least {low:g}"
+            expected += f" and at most {high:g}" if math.isfinite(high) else ""
+            each = ", one or more numbers" if isinstance(value, tuple) else ""
+            raise ConfigError(
+                f"{type(config).__name__}.{name}: expected {expected}{each}, got {value!r}."
+            )
+
+
+def check_choices(config: Any, **choices: tuple[str, ...]) -> None:
+    """Hold fields against the words they may be. Raises ConfigError."""
+    for name, known in choices.items():
+        if (value := getattr(config, name)) not in known:
+            expected = f"expected {', '.join(known[:-1])} or {known[-1]}, got {value!r}."
+            raise ConfigError(f"{type(config).__name__}.{name}: {expected}")
+
+
+def switched(on: str, off: str) -> Any:
+    """A field of words, default `on`; true and false (in YAML also on, off) stand for two of them.
+
+    So profiles and models written when it was a switch can still be read.
+    """
+    return dataclasses.field(default=on, metadata={True: on, False: off})

@@ -17,8 +17,8 @@ from heclstm_lib.config import ModelConfig
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.methods.budget import MethodBudget
 from heclstm_lib.methods.ours import OurFitted, fit_ours
-from heclstm_lib.models.convlstm import LSTM, ConvLSTM, ModelOutput
-from heclstm_lib.models.polynomial import make_activations, range_records
+from heclstm_lib.models.convlstm import LSTM, ConvLSTM
+from heclstm_lib.models.polynomial import make_activations
 
 
 class BiConvLSTM(ConvLSTM):
@@ -30,15 +30,11 @@ class BiConvLSTM(ConvLSTM):
         _, gates, cell = make_activations("exact", dataclasses.replace(config, recurrence="lstm"))
         self.backward_lstm = LSTM(features, config.hidden, gates, cell)
 
-    def forward(self, x: Tensor) -> ModelOutput:
-        """Scores of normalised sequences x [B, T, C, H, W]."""
-        a = self.blocks(x.flatten(0, 1)).flatten(1).unflatten(0, x.shape[:2])  # [B, T, F]
-        h = self.backward_lstm(a.flip(1)).flip(1)  # [B, T, H]
-        recurrent = self.lstm if self.lstm is not None else self.sru
-        if recurrent is not None:
-            h = (h + recurrent(a)) / 2
-        score, frame_scores = self.voting(self.weighted(a, h))
-        return ModelOutput(score, frame_scores, *range_records(self, score))
+    def states(self, a: Tensor) -> Tensor:
+        """Mean of both directions' states [B, T, H], of features a [B, T, F]."""
+        backward = self.backward_lstm(a.flip(1)).flip(1)
+        forward = super().states(a)
+        return backward if forward is None else (forward + backward) / 2
 
 
 def fit(sets: dict[str, SequenceSet], budget: MethodBudget) -> OurFitted:

@@ -15,6 +15,7 @@ from heclstm_lib.methods.budget import MethodBudget
 from heclstm_lib.methods.interface import Array
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.normalise import Normaliser, fit_normaliser, predict
+from heclstm_lib.models.pretrain import pretrained
 from heclstm_lib.models.train import train_model
 
 View = Callable[[SequenceSet], SequenceSet]
@@ -46,8 +47,9 @@ def fit_ours(
     """Train on the view of sets["train"], choosing the epoch on that of sets["val"]."""
     seen = {part: view(sets[part]) for part in ("train", "val")}
     train = budget.train
+    start = pretrained(network, seen["train"], train)
     result = train_model(
-        network, seen, train, epochs=train.epochs, rate=train.learning_rate, progress=False
+        start, seen, train, epochs=train.epochs, rate=train.learning_rate, progress=False
     )
     best = result.history.loc[result.best_epoch - 1]
     notes = {

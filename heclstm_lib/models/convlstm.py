@@ -123,9 +123,16 @@ class ConvLSTM(nn.Module):
 
     def forward(self, x: Tensor) -> ModelOutput:
         """Scores of normalised sequences x [B, T, C, H, W]."""
-        a = self.blocks(x.flatten(0, 1))  # [B, T, C, H, W] -> [B*T, O, H', W']
-        a = a.flatten(1).unflatten(0, x.shape[:2])  # [B, T, F]
-        recurrent = self.lstm if self.lstm is not None else self.sru
-        h = recurrent(a) if recurrent is not None else None  # [B, T, H]
-        score, frame_scores = self.voting(self.weighted(a, h))  # [B], [B, T]
+        a = self.features(x)  # [B, T, C, H, W] -> [B, T, F]
+        score, frame_scores = self.voting(self.weighted(a, self.states(a)))  # [B], [B, T]
         return ModelOutput(score, frame_scores, *range_records(self, score))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features a [B, T, F] of the frames of x [B, T, C, H, W]."""
+        a = self.blocks(x.flatten(0, 1))  # [B, T, C, H, W] -> [B*T, O, H', W']
+        return a.flatten(1).unflatten(0, x.shape[:2])  # [B, T, F]
+
+    def states(self, a: Tensor) -> Tensor | None:
+        """States h [B, T, H] of features a [B, T, F]; None without recurrence."""
+        recurrent = self.lstm if self.lstm is not None else self.sru
+        return recurrent(a) if recurrent is not None else None

@@ -26,6 +26,7 @@ from heclstm_lib.models.checkpoint import (
 )
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.normalise import Normaliser, fit_normaliser, predict
+from heclstm_lib.models.pretrain import pretrained
 from heclstm_lib.models.training_run import Run
 
 __all__ = ["Normaliser", "TrainResult", "fit_normaliser", "make_model", "predict", "train_exact",
@@ -59,9 +60,10 @@ def train_exact(
 ) -> TrainResult:
     """Train the exact twin on sets["train"], choosing the epoch on sets["val"].
 
-    options: those of `train_model` (checkpoint, progress, on_epoch).
+    With `pretrain_epochs` it starts from the weights of `models.pretrain`. options: those of
+    `train_model` (checkpoint, progress, on_epoch).
     """
-    network = make_model(model, sets["train"], train.seed)
+    network = pretrained(make_model(model, sets["train"], train.seed), sets["train"], train)
     return train_model(
         network, sets, train, epochs=train.epochs, rate=train.learning_rate, **options
     )
@@ -72,10 +74,10 @@ def train_polynomial(
 ) -> TrainResult:
     """Fit the polynomials of a trained exact twin and train on with the range penalty.
 
-    Coefficients are trained along only if the configuration's fit is "learned". Polynomials have no
-    bounds: when the loss diverges, training starts again from the fit with a
-    quarter of the learning rate, at most RETRIES times (the history's column `rate` tells). Raises
-    DivergenceError after that.
+    With `distillation` the exact twin is its teacher. Coefficients are trained along only if the
+    configuration's fit is "learned". Polynomials have no bounds: when the loss diverges, training
+    starts again from the fit with a quarter of the learning rate, at most RETRIES times (the
+    history's column `rate` tells). Raises DivergenceError after that.
     """
     frames = fit_normaliser(sets["train"]).apply(sets["train"].frames)
     twin, fits = fit_polynomials(exact, frames)
@@ -86,7 +88,7 @@ def train_polynomial(
         try:
             result = train_model(
                 twin, sets, train, epochs=train.polynomial_epochs, rate=rate, checkpoint=path,
-                **options,
+                teacher=exact, **options,
             )  # fmt: skip
         except DivergenceError:
             if attempt == RETRIES:
@@ -104,20 +106,25 @@ def train_model(
     *,
     epochs: int,
     rate: float,
+    teacher: ConvLSTM | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainResult:
     """Train a copy of `model` for at most `epochs`, stopping early on the validation AUC.
 
-    Loss: class-weighted cross entropy of the sequence score + range_penalty x penalty; AdamW with
-    a cosine from `rate` to 0. The best epoch has the highest AUC, among equals the lowest loss.
+    Loss: cross entropy of the sequence score (class-weighted unless switched off) + range_penalty x
+    penalty; with a `teacher`, the share `distillation` of it is the cross entropy with the
+    teacher's probabilities (Hinton et al., arXiv 1503.02531). AdamW with a cosine from `rate` to 0.
+    The best epoch has the highest AUC, among equals the lowest loss.
     With a `checkpoint` path the state is written after every epoch, and a later call with the same
     arguments goes on from there to the bitwise same result. `on_epoch` gets each history row.
     Batches without a finite loss are left out, up to a quarter of an epoch. Raises TrainingError:
     one class only, foreign checkpoint, more non-finite losses than that.
     """
-    run = Run(copy.deepcopy(model), sets, config, epochs, rate)
+    if not config.distillation:
+        teacher = None
+    run = Run(copy.deepcopy(model), sets, config, epochs, rate, teacher)
     digest = config_digest(
         format=FORMAT,
         train=config,
@@ -127,6 +134,7 @@ def train_model(
         rate=rate,
         data=[sets["train"].digest, sets["val"].digest],
         start=state_digest(model),
+        teacher=state_digest(teacher) if teacher is not None else "",
     )
     saved = load_checkpoint(checkpoint, digest) if checkpoint is not None else None
     if saved is not None:

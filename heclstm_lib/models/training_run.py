@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -34,6 +35,7 @@ class Run:
         config: TrainConfig,
         epochs: int,
         rate: float,
+        teacher: ConvLSTM | None = None,
     ) -> None:
         for part in ("train", "val"):
             if len(np.unique(sets[part].labels)) < 2:
@@ -43,12 +45,14 @@ class Run:
                 )
         self.model, self.sets, self.config, self.epochs = model, sets, config, epochs
         self.rate = rate
+        self.teacher = copy.deepcopy(teacher).eval() if teacher is not None else None
         self.normaliser = fit_normaliser(sets["train"])
         self.frames = torch.from_numpy(self.normaliser.apply(sets["train"].frames))
         self.labels = torch.from_numpy(sets["train"].labels).float()
         self.val_frames = torch.from_numpy(self.normaliser.apply(sets["val"].frames))
         positives = float(self.labels.sum())
-        self.balance = torch.tensor((len(self.labels) - positives) / positives)
+        weight = (len(self.labels) - positives) / positives if config.class_weights else 1.0
+        self.balance = torch.tensor(weight)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=rate, weight_decay=config.weight_decay
         )
@@ -87,7 +91,7 @@ class Run:
             if self.config.augment:
                 frames = augment(frames, self.generator, symmetries=self.config.symmetries)
             output = self.model(frames)
-            loss = self._loss(output.score, self.labels[index])
+            loss = self._taught(frames, output.score, self._loss(output.score, self.labels[index]))
             total = loss + self.config.range_penalty * output.range_penalty
             if not torch.isfinite(total):  # one sequence far outside every interval is enough
                 skipped += len(index)
@@ -110,6 +114,15 @@ class Run:
 
     def _loss(self, score: Tensor, labels: Tensor) -> Tensor:
         return binary_cross_entropy_with_logits(score, labels, pos_weight=self.balance)
+
+    def _taught(self, frames: Tensor, score: Tensor, loss: Tensor) -> Tensor:
+        """The loss with its share of distillation: cross entropy with the teacher's outputs."""
+        if self.teacher is None:
+            return loss
+        with torch.no_grad():
+            wanted = torch.sigmoid(self.teacher(frames).score)
+        share = self.config.distillation
+        return (1 - share) * loss + share * binary_cross_entropy_with_logits(score, wanted)
 
     def _check_finite(self, total: Tensor) -> None:
         if not torch.isfinite(total):
