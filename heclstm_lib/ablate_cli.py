@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from heclstm_lib.config import load_profile
+from heclstm_lib.config import DatasetStudy, Profile, load_profile
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.grid import Grid, load_grid
 from heclstm_lib.paths import repo_root
 from heclstm_lib.stages.ablation_tables import list_rows
 from heclstm_lib.stages.ablations import RowResult, rows_folder, run_row
-from heclstm_lib.stages.workspace import open_workspace
+from heclstm_lib.stages.workspace import Workspace, open_workspace
 
 EXAMPLES = """examples:
   heclstm ablate --list
@@ -49,21 +49,31 @@ def add_ablate_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
 
 def run_ablate(args: argparse.Namespace) -> int:
     """Run a row and tell its result, or list the rows; returns the exit code."""
-    profile = load_profile(args.profile)
-    study = profile.study(args.dataset) if args.dataset else profile.studies[0]
+    study = _chosen(args)[1]
     grid = load_grid(args.grid or study.grid)
     if args.list:
         print(list_text(grid))
         return 0
-    if args.data and not args.data.is_dir():
-        raise ConfigError(f"--data {args.data}: no such folder; fetch it with: heclstm data fetch.")
     row = grid.row(args.row)
-    out = args.out or repo_root() / "reports" / profile.name
-    space = open_workspace(study, out / "work" / study.dataset, args.data)
+    space, out = study_space(args)
     folder = rows_folder(out, study.dataset)
     print(result_text(run_row(space, row, folder)))
     print(f"kept in {os.path.relpath(folder / row.name)}")
     return 0
+
+
+def study_space(args: argparse.Namespace) -> tuple[Workspace, Path]:
+    """The data set's workspace and the study's folder, from --profile, --dataset, --out, --data."""
+    profile, study = _chosen(args)
+    if args.data and not args.data.is_dir():
+        raise ConfigError(f"--data {args.data}: no such folder; fetch it with: heclstm data fetch.")
+    out = args.out or repo_root() / "reports" / profile.name
+    return open_workspace(study, out / "work" / study.dataset, args.data), out
+
+
+def _chosen(args: argparse.Namespace) -> tuple[Profile, DatasetStudy]:
+    profile = load_profile(args.profile)
+    return profile, profile.study(args.dataset) if args.dataset else profile.studies[0]
 
 
 def list_text(grid: Grid) -> str:

@@ -24,6 +24,7 @@ from heclstm_lib.record import FILE
 from heclstm_lib.robustness_cli import add_robustness_parser
 from heclstm_lib.serve_cli import add_serve_parser
 from heclstm_lib.study import render_study, run_study
+from heclstm_lib.tune_cli import add_tune_parser
 from heclstm_lib.workflow_cli import add_workflow_parsers
 
 EXAMPLES = """examples:
@@ -59,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_plan_parser(commands)
     add_party_parsers(commands)
     add_ablate_parser(commands)
+    add_tune_parser(commands)
     add_calibrate_parser(commands)
     add_bench_parser(commands)
     add_capacity_parser(commands)

@@ -28,7 +28,7 @@ from heclstm_lib.provenance import collect_provenance, source_digest
 from heclstm_lib.results import to_json
 from heclstm_lib.stages.row_facts import encrypt_row, first_fold, plan_row
 from heclstm_lib.stages.training import train_folds
-from heclstm_lib.stages.workspace import Workspace, open_workspace
+from heclstm_lib.stages.workspace import Workspace
 
 FORMAT = 1  # of row.json; raise it when its content changes
 ENCRYPTED_SEQUENCES = 4  # evaluated in a row that does not say how many
@@ -77,7 +77,7 @@ def run_row(space: Workspace, row: Row, folder: Path, progress: bool = True) -> 
     nothing here.
     """
     study, target = row_study(space.study, row), folder / row.name
-    changed = _workspace(space, study, target)
+    changed = space.changed(study, target)
     training = training_digest(changed)
     digest = row_digest(row, study, training)
     if (found := _load(row, target, digest)) is not None:
@@ -131,12 +131,6 @@ def row_digest(row: Row, study: DatasetStudy, training: str) -> str:
         format=FORMAT, training=training, he=study.he, encrypts=row.encrypts,
         source=source_digest(*PLAN_SOURCE),
     )  # fmt: skip
-
-
-def _workspace(space: Workspace, study: DatasetStudy, folder: Path) -> Workspace:
-    if study.data == space.study.data:
-        return dataclasses.replace(space, study=study, folder=folder)
-    return open_workspace(study, folder, space.data)
 
 
 def _load(row: Row, target: Path, digest: str) -> RowResult | None:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from heclstm_lib.config import DatasetStudy, Setting, TrainConfig, to_dict
 from heclstm_lib.data.sequences import SequenceSet, load_sequences
@@ -30,6 +31,13 @@ class Workspace:
     def fold(self, number: int) -> Path:
         """The folder of one fold's artefacts."""
         return self.folder / f"fold{number}"
+
+    def changed(self, study: DatasetStudy, folder: Path) -> Self:
+        """The same data set under another study, in another folder; read anew if it must be."""
+        sequences = self.sequences
+        if study.data != self.study.data:
+            sequences = load_sequences(study.dataset, study.data, self.data)
+        return dataclasses.replace(self, study=study, folder=folder, sequences=sequences)
 
     def train(self, fold: int) -> TrainConfig:
         """The fold's training: its own seed, and the setting its search chose, where there is one.
