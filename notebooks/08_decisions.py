@@ -153,9 +153,7 @@ if contributions is not None:
 # ## Calibration
 # Training weights the classes alike, so that raw probabilities are those of a clinic with as many
 # ill as well. Platt scaling on each fold's validation patients corrects that; the hospital can do
-# it after decryption, and no decision changes. The curves are those of our network, whose scores
-# are logits. Methods that score by margins (support vector machines) have no raw curve: their
-# probabilities, as in notebook 06, are scaled in the same way.
+# it after decryption, and no decision changes. All methods of notebook 06 are scaled in this way.
 
 # %%
 labels, patients = ours.label.to_numpy(), ours.patient_id.to_numpy()
