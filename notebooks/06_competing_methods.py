@@ -42,12 +42,12 @@ import pandas as pd
 from IPython.display import Markdown
 
 from heclstm_lib.evaluation.comparison import compare_methods
-from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.figures.tables import interval_cells, show_comparison
 from heclstm_lib.figures.training import plot_forest
 from heclstm_lib.methods.registry import METHODS, describe_methods
-from heclstm_lib.stages.evidence import OUR_ENSEMBLE, OURS, Evidence, family_of
-from heclstm_lib.stages.methods import COLUMNS, fit_methods, fit_table, order_evidence
+from heclstm_lib.stages.evidence import OURS, Evidence, family_of
+from heclstm_lib.stages.method_tables import method_metrics, our_rows
+from heclstm_lib.stages.methods import fit_methods, fit_table, order_evidence
 from heclstm_lib.stages.notebook import open_stage, show_text
 
 stage = open_stage("06_competing_methods", profile, dataset, out, data)
@@ -81,14 +81,7 @@ if "weights" in fits:
 
 # %%
 evidence = Evidence(stage.store)
-ours = [
-    evidence.twin("polynomial").assign(method=OURS),
-    evidence.twin("exact").assign(method="exact"),
-    evidence.ensemble.assign(method=OUR_ENSEMBLE),
-]
-if evidence.ablations is not None:
-    ours.append(evidence.ablations[evidence.ablations.method.isin(["cubic_gates", "sru"])])
-everything = pd.concat([*(table[list(COLUMNS)] for table in ours), others], ignore_index=True)
+everything = pd.concat([our_rows(evidence), others], ignore_index=True)
 stage.write_table("predictions", everything)
 comparison = compare_methods(everything, OURS, bootstrap, family_of)
 kinds = {name: method.kind for name, method in METHODS.items()}
@@ -108,20 +101,18 @@ plot_forest(comparison, "method", "AUC", reference=0.5)
 # %% [markdown]
 # ## At the operating point
 # Thresholds were chosen on validation patients for the study's target sensitivity. A Brier score
-# needs probabilities: logits and log odds go through the sigmoid. The scores of support vector
-# machines (marked "yes" below) are margins, which have no scale of probability; they get Platt
-# scaling, fitted on the fold's validation patients. Networks train on balanced classes and naive
-# Bayes is overconfident, and neither is scaled here, so that the margins have an advantage in this
-# column. Platt scaling changes no decision, and no AUC.
+# needs probabilities. Margins of support vector machines have no scale of probability, logits of
+# networks trained on balanced classes are those of another prevalence, naive Bayes overconfident:
+# so all methods, ours too, get Platt scaling, fitted on the fold's validation patients. It changes
+# no decision, and no AUC. For our variants of notebook 05 no validation scores are kept, and no
+# Brier score is given.
 
 # %%
-metrics = stage.write_table("metrics", metrics_by(everything, "method", bootstrap))
+metrics = stage.write_table("metrics", method_metrics(everything, bootstrap))
 shown = ["accuracy", "sensitivity", "missed_diagnosis_rate", "specificity", "f1", "brier"]
 cells = metrics.assign(cell=interval_cells(metrics, "estimate", "ci_low", "ci_high"))
 wide = cells.pivot(index="method", columns="metric", values="cell")
-wide = wide.loc[list(comparison.method), shown]
-margins = {name for name, method in METHODS.items() if method.margin}
-wide.assign(**{"brier after Platt scaling": ["yes" if m in margins else "" for m in wide.index]})
+wide.loc[list(comparison.method), shown]
 
 # %% [markdown]
 # **What you should see:** a missed-diagnosis rate together with the specificity it costs. A control

@@ -116,10 +116,11 @@ stage.write_table("mcnemar", compare_decisions(rows, OURS, family_of))
 
 # %% [markdown]
 # ## AUC: DeLong's test and effect sizes
-# Over pairs within folds, patients with several sequences as one (Obuchowski 1997). `d` is the
-# distance between the classes in standard deviations that the AUC amounts to (0.2 small, 0.5
-# medium, 0.8 large). The bootstrap over patients (notebooks 02, 05, 06) is the main analysis; this
-# is its check.
+# Over pairs within folds; the variance is over patients, each with all sequences and all folds
+# that test them as one unit (Obuchowski 1997), so that repeats and seeds are no new patients. The
+# networks are taken as given. `d` is the distance between the classes in standard deviations that
+# the AUC amounts to (0.2 small, 0.5 medium, 0.8 large). The bootstrap over patients (notebooks 02,
+# 05, 06) is the main analysis; this is its check.
 
 # %%
 stage.write_table("delong", auc_tests(rows, OURS, family_of))
@@ -153,9 +154,7 @@ if contributions is not None:
 # ## Calibration
 # Training weights the classes alike, so that raw probabilities are those of a clinic with as many
 # ill as well. Platt scaling on each fold's validation patients corrects that; the hospital can do
-# it after decryption, and no decision changes. The curves are those of our network, whose scores
-# are logits. Methods that score by margins (support vector machines) have no raw curve: their
-# probabilities, as in notebook 06, are scaled in the same way.
+# it after decryption, and no decision changes. All methods of notebook 06 are scaled in this way.
 
 # %%
 labels, patients = ours.label.to_numpy(), ours.patient_id.to_numpy()

@@ -24,18 +24,21 @@ def fit_platt(logits: Array, labels: Labels) -> tuple[float, float]:
 
     The targets are Platt's (n+ + 1) / (n+ + 2) and 1 / (n- + 2) (Platt 1999), which keep the fit
     finite for separated classes. Where the fit would turn the order round (a negative slope on
-    few patients) the slope is 0: the logit says nothing there.
+    few patients), or all logits are equal, the slope is 0: the logit says nothing there.
     """
     labels = np.asarray(labels)
     positives = int(labels.sum())
     negatives = len(labels) - positives
     target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    fitted = sm.GLM(target, sm.add_constant(logits, has_constant="add"), sm.families.Binomial())
-    intercept, slope = map(float, fitted.fit().params)
-    if slope < 0:
-        mean = float(target.mean())
-        return float(np.log(mean / (1 - mean))), 0.0
-    return intercept, slope
+    if np.ptp(logits) > 0:
+        centre, spread = float(np.mean(logits)), float(np.std(logits))
+        scaled = (logits - centre) / spread  # log odds of naive Bayes run into the thousands
+        fitted = sm.GLM(target, sm.add_constant(scaled), sm.families.Binomial()).fit()
+        level, steepness = map(float, fitted.params)
+        if steepness >= 0:
+            return level - steepness / spread * centre, steepness / spread
+    mean = float(target.mean())
+    return float(np.log(mean / (1 - mean))), 0.0
 
 
 def platt_scaling(validation: pd.DataFrame, test: pd.DataFrame) -> Array:

@@ -19,6 +19,7 @@ ENCRYPTED_METHODS = "07_encrypted_competitors"
 FULL = "full"
 OURS = "HE-friendly"
 OUR_ENSEMBLE = "HE-friendly ensemble"
+OUR_ENCRYPTED = "HE-friendly, evaluated encrypted"
 VARIANTS_OF_OURS = ("bi_lstm",)  # among the methods of notebook 06, but no competitor
 
 
@@ -94,6 +95,21 @@ class Evidence:
     def scores(self) -> pd.DataFrame | None:
         """Encrypted and float64 scores of the same sequences, of notebook 04."""
         return self.table(ENCRYPTED, "scores")
+
+    @cached_property
+    def encrypted_twin(self) -> pd.DataFrame | None:
+        """The polynomial twin's test rows with decrypted scores; None unless they are complete.
+
+        A limited encrypted evaluation does not cover the sequences that other methods scored, so
+        that nothing could be paired with it.
+        """
+        if self.scores is None:
+            return None
+        rows = self.scores.assign(score=self.scores.encrypted).drop(columns="encrypted")
+        keys = [
+            set(zip(t.fold, t.sequence_id, strict=True)) for t in (rows, self.twin("polynomial"))
+        ]
+        return rows if keys[0] == keys[1] else None
 
 
 def strongest_competitor(evidence: Evidence) -> tuple[str, pd.DataFrame] | None:

@@ -36,11 +36,12 @@ from heclstm_lib.stages.workspace import Workspace
 COLUMNS = ("sequence_id", "patient_id", "label", "score", "threshold", "fold", "method")
 """What tables of our own networks and of other methods have in common."""
 
+PROBABILITY = "Platt scaling on validation patients"  # of a kept fit; part of its digest
 WEIGHTS = "weights"  # folder of local weights files, inside the data folder
 
 
 def run_methods(space: Workspace, names: Sequence[str]) -> pd.DataFrame:
-    """Test predictions of methods on every fold: COLUMNS and probability (`probabilities`).
+    """Test predictions of methods on every fold: COLUMNS and probability (Platt-scaled).
 
     Raises ConfigError for an unknown method, TrainingError where one cannot be trained.
     """
@@ -50,8 +51,9 @@ def run_methods(space: Workspace, names: Sequence[str]) -> pd.DataFrame:
 def fit_methods(space: Workspace, names: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`run_methods`, and one row a method and fold on its fit.
 
-    The second table: method, fold, setting, val_auc, parameters, seconds, and what else a method
-    notes. Thresholds are chosen on validation patients, as ours are.
+    The second table: method, fold, setting, val_auc, parameters, platt_intercept, platt_slope,
+    seconds, and what else a method notes. Thresholds and Platt scaling (`fit_platt`) are of
+    validation patients, as ours are.
     """
     methods = [find_method(name) for name in names]  # a wrong name ends it before any training
     predictions, fits = [pd.DataFrame(columns=[*COLUMNS, "probability"])], []
@@ -105,19 +107,18 @@ def fit_method(
     val, test = sets["val"], sets["test"]
     known, asked = fitted.scores(val), fitted.scores(test)
     threshold = choose_threshold(known, val.labels, budget.train.target_sensitivity)
+    # every method alike: margins have no scale, and logits of class-weighted training are those of
+    # a population with as many ill as well, so that raw sigmoids could not be set side by side
+    intercept, slope = fit_platt(known, val.labels)
     table = score_table(test, asked, threshold)
-    table["probability"] = probabilities(method, known, val.labels, asked)
-    return table, {**fitted.notes, "seconds": seconds}
+    table["probability"] = probabilities(intercept, slope, asked)
+    platt = {"platt_intercept": intercept, "platt_slope": slope}
+    return table, {**fitted.notes, **platt, "seconds": seconds}
 
 
-def probabilities(method: Method, known: Array, labels: np.ndarray, asked: Array) -> Array:
-    """Probabilities [n] of scores `asked` [n], for the Brier score and calibration.
-
-    Logits and log odds go through the sigmoid. Margins have no scale of probability: they get Platt
-    scaling, fitted on the scores `known` [m] and labels [m] of validation patients.
-    """
-    intercept, slope = fit_platt(known, labels) if method.margin else (0.0, 1.0)
-    return np.asarray(expit(intercept + slope * asked))
+def probabilities(intercept: float, slope: float, scores: Array) -> Array:
+    """Probabilities [n] of scores [n] by Platt scaling, for the Brier score and calibration."""
+    return np.asarray(expit(intercept + slope * scores))
 
 
 def order_evidence(rows: pd.DataFrame, bootstrap: int) -> tuple[pd.DataFrame, str]:
@@ -150,10 +151,11 @@ def order_evidence(rows: pd.DataFrame, bootstrap: int) -> tuple[pd.DataFrame, st
 
 
 def fit_digest(name: str, sets: dict[str, SequenceSet], budget: MethodBudget) -> str:
-    """sha256 of all that decides a fit and its threshold."""
+    """sha256 of all that decides a fit, its threshold and what its column `probability` means."""
     path = weights_file(name, budget.weights)
     return config_digest(
         method=name,
+        probability=PROBABILITY,
         train=budget.train,
         model=budget.model,
         settings=[str(setting) for setting in budget.settings],

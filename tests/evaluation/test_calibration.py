@@ -43,6 +43,16 @@ def test_platt_bears_separated_and_inverted_validation_patients() -> None:
     assert fit_platt(-logits, labels) == pytest.approx((0.0, 0.0))
 
 
+def test_platt_bears_any_scale_and_scores_that_are_all_alike() -> None:
+    logits, labels = make_population(200)
+    intercept, slope = fit_platt(logits, labels)
+    far = fit_platt(1e4 * logits + 1e6, labels)
+    assert far[1] * 1e4 == pytest.approx(slope)
+    assert far[0] + far[1] * 1e6 == pytest.approx(intercept)
+    level, flat = fit_platt(np.full(200, 3.0), labels)
+    assert expit(level + flat * 3.0) == pytest.approx(labels.mean(), abs=0.01)
+
+
 def test_scaling_is_fitted_on_the_own_folds_validation_patients() -> None:
     logits, labels = make_population()
     rows = pd.DataFrame({"score": logits, "label": labels, "fold": np.arange(4000) % 2})

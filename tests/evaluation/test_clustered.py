@@ -9,7 +9,7 @@ from scipy import stats
 
 from heclstm_lib.evaluation.clustered import clustered_covariance, delong_by_fold
 from heclstm_lib.evaluation.metrics import Decisions, auc
-from heclstm_lib.evaluation.statistics import delong_test, fast_auc, patient_resamples
+from heclstm_lib.evaluation.statistics import delong_test, fast_auc, fold_auc, patient_resamples
 
 
 def make_pair(count: int = 60, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -83,11 +83,47 @@ def test_folds_are_weighted_by_pairs_and_their_variances_add() -> None:
     assert p == pytest.approx(2 * stats.norm.sf(abs(difference) / error))
 
 
-def test_repeated_folds_and_lone_patients_have_no_p() -> None:
+def test_a_fold_taken_twice_is_no_news() -> None:
     first, second = make_pair(30)
     again = [pd.concat([part.assign(fold=f) for f in (0, 1)]) for part in (first, second)]
-    difference, p = delong_by_fold(*again)
-    assert difference == pytest.approx(delong_by_fold(first, second)[0]) and np.isnan(p)
+    assert delong_by_fold(*again) == pytest.approx(delong_by_fold(first, second))
+
+
+def test_seeds_of_one_split_agree_with_the_bootstrap_over_patients() -> None:
+    """Five networks on the same patients: the error is that of their mean area, not of 5 n."""
+    rng = np.random.default_rng(4)
+    labels, own = np.arange(120) % 2, rng.normal(0, 1, 120)
+    scores = np.concatenate([labels + own + rng.normal(0, 0.7, 120) for _ in range(5)])
+    folds, all_labels = np.repeat(np.arange(5), 120), np.tile(labels, 5)
+    patients = np.tile([f"p{i}" for i in range(120)], 5)
+    areas, covariance = clustered_covariance(scores[None], all_labels, patients, folds)
+    assert areas[0] == pytest.approx(fold_auc(scores, all_labels, folds))
+    draws = [fold_auc(scores[i], all_labels[i], folds[i]) for i in patient_resamples(patients, 800)]
+    assert np.sqrt(covariance[0, 0]) == pytest.approx(np.std(draws), rel=0.1)
+
+
+def test_repeated_cross_validation_agrees_with_the_bootstrap_over_patients() -> None:
+    """Two repeats of five folds, each fold on a scale of its own, patients with two sequences."""
+    rng = np.random.default_rng(5)
+    count = 200
+    names = np.repeat(np.arange(count // 2), 2)
+    labels = names % 2
+    folds = np.concatenate([names // 2 % 5, 5 + names // 4 % 5])
+    signal = labels + np.repeat(rng.normal(0, 1, count // 2), 2)
+    score = [np.tile(signal, 2) * 3.0**folds + rng.normal(0, 0.8, 2 * count) * 3.0**folds
+             for _ in range(2)]  # fmt: skip
+    twice, patients = np.tile(labels, 2), np.tile(names.astype(str), 2)
+    _, covariance = clustered_covariance(np.stack(score), twice, patients, folds)
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    draws = [
+        fold_auc(score[1][i], twice[i], folds[i]) - fold_auc(score[0][i], twice[i], folds[i])
+        for i in patient_resamples(patients, 600)
+    ]
+    assert np.sqrt(variance) == pytest.approx(np.std(draws), rel=0.15)
+
+
+def test_lone_patients_have_no_p() -> None:
+    first, second = make_pair(30)
     lone = (first.label == 0) | (first.index == 2)
     assert np.isnan(delong_by_fold(first[lone], second[lone])[1])
     one = first[first.label == 0]

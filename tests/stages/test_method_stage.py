@@ -80,23 +80,37 @@ def test_a_fit_cut_off_is_fitted_again(space: Workspace) -> None:
     pd.testing.assert_frame_equal(run_methods(space, NAMES), table)
 
 
-def test_margins_become_probabilities_on_validation_patients(space: Workspace) -> None:
-    """The SVM's are Platt's of its own validation margins; log odds go through the sigmoid."""
-    table = run_methods(space, ("linear_svm", "gaussian_nb"))
-    bayes = table[table.method == "gaussian_nb"]
-    np.testing.assert_allclose(bayes.probability, expit(bayes.score))
-    for fold, rows in table[table.method == "linear_svm"].groupby("fold"):
+@pytest.mark.parametrize("name", ["linear_svm", "gaussian_nb"])
+def test_every_method_has_the_probabilities_of_its_validation_patients(
+    space: Workspace, name: str
+) -> None:
+    """Margins and log odds alike are Platt's of their own fold's validation scores."""
+    table, fits = fit_methods(space, (name,))
+    for fold, rows in table.groupby("fold"):
         sets = space.sets(int(fold))
-        fitted = METHODS["linear_svm"].fit(sets, fold_budget(space, int(fold)))
+        fitted = METHODS[name].fit(sets, fold_budget(space, int(fold)))
         val = pd.DataFrame({"fold": fold, "score": fitted.scores(sets["val"])})
         val["label"] = sets["val"].labels
         np.testing.assert_allclose(rows.probability, platt_scaling(val, rows))
         assert np.ptp(rows.probability - expit(rows.score)) > 1e-3
-    own = table[table.method == "linear_svm"]
-    scaled = metric_table(own, 20).set_index("metric").estimate
-    raw = metric_table(own.drop(columns="probability"), 20).set_index("metric").estimate
-    assert scaled["brier"] == pytest.approx(((own.probability - own.label) ** 2).mean())
+        kept = fits[fits.fold == fold].iloc[0]
+        logit = kept.platt_intercept + kept.platt_slope * rows.score
+        np.testing.assert_allclose(rows.probability, expit(logit))
+    scaled = metric_table(table, 20).set_index("metric").estimate
+    raw = metric_table(table.drop(columns="probability"), 20).set_index("metric").estimate
+    assert scaled["brier"] == pytest.approx(((table.probability - table.label) ** 2).mean())
     assert scaled["brier"] != raw["brier"] and scaled.drop("brier").equals(raw.drop("brier"))
+
+
+def test_a_kept_fit_whose_probability_meant_something_else_is_not_taken_up(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "PROBABILITY", "sigmoid of the score")
+    run_methods(space, NAMES)
+    monkeypatch.undo()
+    forbid(monkeypatch)
+    with pytest.raises(AssertionError, match="fitted again"):
+        run_methods(space, NAMES)
 
 
 def test_only_support_vector_machines_score_by_margins() -> None:
