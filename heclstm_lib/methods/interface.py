@@ -37,5 +37,4 @@ class Method:
     source: str  # the published method, or what a control shows
     fit: Callable[[dict[str, SequenceSet], MethodBudget], Fitted]
     scaled: str = ""  # what was made smaller or left out
-    margin: bool = False  # scores are distances from a plane: no log odds, no probability in them
     pretrained: bool = False  # published with pretrained weights; here only from a local file

@@ -113,12 +113,6 @@ def test_a_kept_fit_whose_probability_meant_something_else_is_not_taken_up(
         run_methods(space, NAMES)
 
 
-def test_only_support_vector_machines_score_by_margins() -> None:
-    assert {name for name, method in METHODS.items() if method.margin} == {
-        "linear_svm", "multi_feature_svm"
-    }  # fmt: skip
-
-
 def test_none_and_unknown_methods(space: Workspace) -> None:
     table, fits = fit_methods(space, ())
     assert table.empty and list(table.columns) == [*COLUMNS, "probability"]
