@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from heclstm_lib.config import DataConfig, DatasetStudy
+from heclstm_lib.config import DataConfig, DatasetStudy, ModelConfig, TrainConfig, load_profile
 from heclstm_lib.data.breakhis_folds import (
     FILES,
     find_fold_files,
@@ -19,6 +21,8 @@ from heclstm_lib.data.breakhis_names import parse_name
 from heclstm_lib.data.sequences import load_sequences
 from heclstm_lib.data.splits import find_split, load_split
 from heclstm_lib.errors import DataError
+from heclstm_lib.stages.methods import fit_methods
+from heclstm_lib.stages.training import train_folds
 from heclstm_lib.stages.workspace import open_workspace
 
 CONFIG = DataConfig(frames=4, image_size=16)
@@ -89,6 +93,42 @@ def test_a_study_uses_the_official_folds(tree: Path) -> None:
     notes = "; ".join(space.sequences.notes)
     assert "official folds are used" in notes
     assert "dsfold1.txt: slides of patient(s) 22549" in notes and "dsfold3.txt" not in notes
+
+
+QUICK = {"model": ModelConfig(conv_channels=(4,), hidden=4),
+         "train": TrainConfig(epochs=2, polynomial_epochs=1, patience=2)}  # fmt: skip
+
+
+def trained(study: DatasetStudy, root: Path, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Test rows of the polynomial twin and of a competing method on every fold of a study."""
+    space = open_workspace(study, work, root)
+    rows = train_folds(space, progress=False).predictions
+    rows = rows[(rows.part == "test") & (rows.twin == "polynomial")]
+    return rows, fit_methods(space, ("cryptonets",))[0]
+
+
+def test_networks_and_methods_train_on_the_official_folds(tree: Path) -> None:
+    study = DatasetStudy("breakhis", data=CONFIG, folds=(0, 1), **QUICK)
+    rows, rivals = trained(study, tree, tree / "work")
+    for fold, file in enumerate(FILES[:2]):
+        parts = load_official_fold(tree / "breakhis" / "mkfold" / file).parts
+        tested = {patient for patient, part in parts.items() if part == "test"}
+        assert set(rows[rows.fold == fold].patient_id) == tested
+        assert set(rivals[rivals.fold == fold].patient_id) == tested
+    assert rows.score.notna().all() and rivals.probability.between(0, 1).all()
+
+
+def test_networks_and_methods_train_on_the_real_sample(data_mirror: Path, tmp_path: Path) -> None:
+    study = DatasetStudy("breakhis", data=CONFIG, folds=(0, 1, 2), **QUICK)
+    rows, rivals = trained(study, data_mirror, tmp_path)
+    assert len(rows) == len(rivals) == 6 and rows.patient_id.nunique() == 6
+    assert np.isfinite(rows.score).all() and np.isfinite(rivals.score).all()
+
+
+def test_the_profile_is_of_the_official_folds() -> None:
+    study = load_profile("breakhis").study("breakhis")
+    assert study.folds == (0, 1, 2, 3, 4) and study.data.frames == 4
+    assert set(study.methods) == set(load_profile("reference").study("iarc").methods)
 
 
 def test_validation_is_a_fifth_of_each_class_of_training(tree: Path) -> None:
