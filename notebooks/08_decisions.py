@@ -79,7 +79,8 @@ if best is None:
 # ## Missed diagnoses against referrals
 # A patient is *referred* when the score reaches the threshold. The curve shows every threshold on
 # test patients; the dot is the one chosen on validation patients, the only one that could have been
-# used. Bands are pointwise 95 % intervals over patients.
+# used. Patients are ranked within their fold, whose network scores on a scale of its own, and the
+# same share of every fold is referred. Bands are pointwise 95 % intervals over patients.
 
 # %%
 shown = {OURS: ours, "exact": exact} | ({} if best is None else {f"best other: {best[0]}": best[1]})
@@ -129,7 +130,7 @@ stage.write_table("delong", auc_tests(rows, OURS, family_of))
 # ## What the parts contribute
 # Full network minus variant, paired over patients. Each has its own threshold, so that a lower
 # missed-diagnosis rate may only mean more referrals; `missed at equal referral` refers as many as
-# the full network does.
+# the full network does, the same share in every fold.
 
 # %%
 contributions = None
