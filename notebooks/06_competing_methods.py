@@ -26,7 +26,8 @@
 # settings, each for half of our epochs. No training has fewer than five optimiser steps for each of
 # our epochs. A support vector machine tries four values of C, naive Bayes four smoothings. The best
 # on validation patients is kept. Controls and variants of ours are trained exactly as our exact
-# twin. How the list of candidates came about is told in notebook 02, and is in nobody's budget.
+# twin, with the setting that the fold chose for ours. How the list of candidates came about is told
+# in notebook 02; it is in nobody's budget.
 #
 # **Size.** These are re-implementations from the published descriptions, scaled down to frames of
 # this size and to so few patients (column "here"). Methods published with pretrained weights train
