@@ -31,11 +31,13 @@
 # exact minus polynomial is not the whole price of polynomials.
 #
 # **What is chosen, and on whom.** The epoch, the threshold, the polynomials' intervals and, where
-# the profile lists a `search`, the setting of the optimiser: all inside a fold, on its training and
-# validation patients. The candidates, sizes and augmentation are the profile's, the same in all
-# folds. The profile itself was written after earlier runs on the same data sets, whose test scores
-# had been seen; on a data set with an official split its values are held against alternatives by
-# cross-validation of training and validation patients alone (`heclstm tune`), shown below.
+# the profile lists a `search`, the setting of the optimiser: all inside a fold, by its validation
+# patients alone; no test patient takes part in a choice. The *list* of candidate settings, which is
+# the same for both small data sets, and the sizes and augmentation of the profile are no such
+# choice: they were drawn up after earlier runs on the same data sets, whose test scores had been
+# seen by then. On a data set with an official split the profile's values are held against
+# alternatives by cross-validation of training and validation patients alone (`heclstm tune`, shown
+# below). Intervals cover none of this.
 
 # %% tags=["parameters"]
 profile = "default"
@@ -49,7 +51,7 @@ import pandas as pd
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.ensemble import ENSEMBLE
 from heclstm_lib.evaluation.metrics import metrics_by
-from heclstm_lib.evaluation.statistics import roc_band
+from heclstm_lib.evaluation.roc import roc_band
 from heclstm_lib.figures.tables import show_comparison, show_metrics
 from heclstm_lib.figures.training import plot_fits, plot_forest, plot_history, plot_ranges, plot_roc
 from heclstm_lib.stages.evidence import Evidence
@@ -117,11 +119,12 @@ plot_ranges(ranges[ranges.fold == ranges.fold.iloc[0]])
 #
 # ## Test results
 # Every fold has its own model and threshold. Decisions are pooled over folds; the AUC compares
-# pairs within a fold (`auc_pooled`: all pairs, scores relative to the threshold). Intervals are
-# 95 % bootstrap intervals over test patients, at least as wide as Wilson's for proportions; they do
-# not cover the choice of the seed or of the training patients. Where the data set has an official
-# split, folds are seeds: `ensemble` is then the mean score of the polynomial twins. It is linear in
-# them, so that it can stay encrypted (notebook 04).
+# pairs within a fold. `auc_pooled`, over all pairs of scores relative to the threshold, is only
+# descriptive: folds score on scales of their own. Intervals are 95 % bootstrap intervals over test
+# patients, at least as wide as Wilson's for proportions; they do not cover the choice of the seed
+# or of the training patients. Where the data set has an official split, folds are seeds: `ensemble`
+# is then the mean score of the polynomial twins. It is linear in them, so that it can stay
+# encrypted (notebook 04).
 
 # %%
 metrics = metrics_by(test, "twin", stage.study.bootstrap)
@@ -133,7 +136,8 @@ plot_roc(bands)
 
 # %% [markdown]
 # **What you should see:** how wide the bands are: no number is more certain than they say. The
-# curve pools folds relative to their thresholds; the next table has the twins' paired difference.
+# curve is the mean of the folds' curves, weighted by pairs as the AUC is, which is the area under
+# it; the next table has the twins' paired difference.
 #
 # ## Baselines that must stand beside it
 # None of them looks at the order of the frames. All are fitted on training patients.

@@ -81,7 +81,8 @@ stage.write_table("scores", scores).head()
 # %%
 clear = scores.score - scores.threshold
 encrypted = scores.encrypted - scores.threshold
-agreed = agreement(clear.to_numpy(), encrypted.to_numpy(), threshold=0.0)
+names = scores.sequence_id.tolist()  # a sequence that several networks score is one trial
+agreed = agreement(clear.to_numpy(), encrypted.to_numpy(), 0.0, names)
 check_agreement(agreed, bits=10)
 stage.write_table("agreement", pd.DataFrame([agreed]))
 
@@ -93,7 +94,10 @@ plot_agreement(clear.to_numpy(), encrypted.to_numpy(), scores.label.to_numpy(), 
 # price of encryption alone; what polynomials cost is in notebook 02.
 
 # %%
-print(f"{agreed['flips']} of {agreed['n']} decisions differ between encrypted and clear.")
+print(
+    f"{agreed['flips']} of {agreed['n']} decisions on {agreed['n_sequences']} sequences differ "
+    "between encrypted and clear."
+)
 
 # %% [markdown]
 # ### Of which the scales alone
@@ -105,7 +109,8 @@ rounded = stage.write_table("quantised", quantised_scores(space))
 rounding = agreement(
     (rounded.score - rounded.threshold).to_numpy(),
     (rounded.quantised - rounded.threshold).to_numpy(),
-    threshold=0.0,
+    0.0,
+    rounded.sequence_id.tolist(),
 )
 pd.DataFrame({"encrypted": agreed, "rounded only": rounding})
 
@@ -231,7 +236,8 @@ stage.finish(
             "label": "Agreement, encrypted vs clear",
             "value": f"{agreed['precision_bits']:.1f} bits",
             "detail": f"max error {agreed['max_error']:.1e}, flips {agreed['flips']} of "
-            f"{agreed['n']} (95 % CI of the rate up to {agreed['flip_rate_high']:.3f})",
+            f"{agreed['n']} on {agreed['n_sequences']} sequences "
+            f"(95 % CI of the rate up to {agreed['flip_rate_high']:.3f})",
         },
         {
             "label": "Server time",

@@ -20,11 +20,14 @@
 #
 # **Budget.** Every competing method gets the same budget of tuning, spent on the training and
 # validation patients of the fold alone; no test patient takes part in any choice. Every network is
-# trained by the loop that trains ours, once for each of two settings of the optimiser, each for
-# half of our epochs, with at least five optimiser steps for each of our epochs; a support vector
-# machine tries four values of C, naive Bayes four smoothings. The best on validation patients is
-# kept. Controls and variants of ours are trained exactly as our exact twin. That twin trains with
-# the values of the profile; how those were chosen stands there, and is not part of this budget.
+# trained by the loop that trains ours, once for each candidate setting of the optimiser. Where the
+# profile lists a `search`, the candidates are those that our own network chooses among, each for as
+# many epochs as ours; where it lists none, ours trains once, and others once for each of two
+# settings, each for half of our epochs. No training has fewer than five optimiser steps for each of
+# our epochs. A support vector machine tries four values of C, naive Bayes four smoothings. The best
+# on validation patients is kept. Controls and variants of ours are trained exactly as our exact
+# twin, with the setting that the fold chose for ours. How the list of candidates came about is told
+# in notebook 02; it is in nobody's budget.
 #
 # **Size.** These are re-implementations from the published descriptions, scaled down to frames of
 # this size and to so few patients (column "here"). Methods published with pretrained weights train

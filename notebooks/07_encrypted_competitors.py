@@ -72,12 +72,14 @@ stage.write_table("costs", costs)
 # ## Do encrypted and clear scores agree?
 # `precision_bits` is -log2 of the mean error of a score; `relative_bits` counts the error relative
 # to the spread of the method's scores, since a margin, a logit and a log-likelihood ratio have
-# different units. BFV is exact: its bits are infinite. `n` is the number of test sequences that
-# were evaluated encrypted.
+# different units. BFV is exact: its bits are infinite. `n` is the number of decisions on scores
+# that were evaluated encrypted, `n_sequences` that of distinct test sequences: repeats and seeds
+# score a sequence several times, and the interval of the flip rate counts it once.
 
 # %%
 agreed = stage.write_table("agreement", agreement_by_method(predictions))
-agreed[["method", "n", "relative_bits", "precision_bits", "worst_bits", "flips", "flip_rate_high"]]
+agreed[["method", "n", "n_sequences", "relative_bits", "precision_bits", "worst_bits", "flips",
+        "flip_rate_high"]]  # fmt: skip
 
 # %%
 plot_method_errors(predictions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from heclstm_lib.evaluation.statistics import wilson_interval
 from heclstm_lib.he.packing import Vector
 
 
-def agreement(clear: Vector, encrypted: Vector, threshold: float) -> dict[str, float | int]:
+def agreement(
+    clear: Vector, encrypted: Vector, threshold: float, sequences: Sequence[str] | None = None
+) -> dict[str, float | int]:
     """Compare decrypted with float64 scores [n]: errors, bits of precision, flipped decisions.
 
-    `precision_bits` is -log2 of the mean absolute error, `worst_bits` of the largest. The
-    interval of the flip rate is Wilson's at 95 %.
+    `precision_bits` is -log2 of the mean absolute error, `worst_bits` of the largest. Flips and
+    their interval are those of `flip_rate`, which `sequences` [n] goes to.
     """
     error = np.abs(np.asarray(encrypted) - np.asarray(clear))
     return {
@@ -24,16 +26,25 @@ def agreement(clear: Vector, encrypted: Vector, threshold: float) -> dict[str, f
         "mean_error": float(error.mean()),
         "precision_bits": float(-np.log2(error.mean())),
         "worst_bits": float(-np.log2(error.max())),
-        **flip_rate(clear >= threshold, encrypted >= threshold),
+        **flip_rate(clear >= threshold, encrypted >= threshold, sequences),
     }
 
 
-def flip_rate(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[str, float | int]:
-    """Decisions [n] that differ: n, flips, flip_rate and its 95 % interval (Wilson)."""
+def flip_rate(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], sequences: Sequence[str] | None = None
+) -> dict[str, float | int]:
+    """Decisions [n] that differ: n, n_sequences, flips, flip_rate and its 95 % interval (Wilson).
+
+    sequences [n]: which sequence each decision is on; without, each is on its own. Decisions of
+    several networks on one sequence (repeats, seeds) are no independent ones: n and flips count
+    them all, the interval has as many trials as there are distinct sequences.
+    """
     flips, count = int(np.sum(first != second)), len(first)
-    low, high = wilson_interval(flips, count)
+    distinct = count if sequences is None else len(set(sequences))
+    low, high = wilson_interval(flips * distinct / count, distinct)
     return {
         "n": count,
+        "n_sequences": distinct,
         "flips": flips,
         "flip_rate": flips / count,
         "flip_rate_low": low,
@@ -46,7 +57,7 @@ def check_agreement(found: Mapping[str, float | int], bits: float) -> None:
     precision = found["precision_bits"]
     if precision < bits:
         raise PlanError(
-            f"decrypted scores of {found['n']} sequences are right to {precision:.1f} bits, "
+            f"{found['n']} decrypted scores are right to {precision:.1f} bits, "
             f"at least {bits:g} are wanted (largest error {found['max_error']:.3g}). "
             "Give the plan a larger scale (fewer frames, quadratic gates, larger N) or train with "
             "a larger range_penalty."

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from heclstm_lib.errors import DataError
+from heclstm_lib.evaluation.cox import cox_calibration
 from heclstm_lib.evaluation.statistics import Array, bootstrap_interval, wilson_interval
 
 Labels = NDArray[np.int64]
@@ -60,22 +61,28 @@ def platt_scaling(validation: pd.DataFrame, test: pd.DataFrame) -> Array:
     return probability
 
 
-def reliability(probability: Array, labels: Labels, bins: int) -> pd.DataFrame:
-    """Share of ill in bins of equal numbers of sequences, with Wilson's 95 % interval.
+def reliability(
+    probability: Array, labels: Labels, bins: int, sequences: NDArray[np.object_] | None = None
+) -> pd.DataFrame:
+    """Share of ill in bins of equal numbers of decisions, with Wilson's 95 % interval.
 
-    Columns probability (the bin's mean), estimate, ci_low, ci_high, n_sequences; empty bins
+    sequences [n]: which sequence each row is of; without, each is of its own. A sequence scored by
+    several networks (repeats, seeds) counts once in its bin's interval. Columns probability (the
+    bin's mean), estimate, ci_low, ci_high, n_decisions, n_sequences (distinct ones); empty bins
     (equal probabilities) are left out.
     """
+    names = np.arange(len(labels)) if sequences is None else np.asarray(sequences)
     edges = np.quantile(probability, np.linspace(0, 1, bins + 1))
     place = np.searchsorted(edges[1:-1], probability)
     rows = []
     for k in np.unique(place):
         own = place == k
-        ill, count = int(labels[own].sum()), int(own.sum())
-        low, high = wilson_interval(ill, count)
-        rows.append((float(probability[own].mean()), ill / count, low, high, count))
+        share, distinct = float(labels[own].mean()), len(set(names[own].tolist()))
+        interval = wilson_interval(share * distinct, distinct)
+        rows.append((float(probability[own].mean()), share, *interval, int(own.sum()), distinct))
     return pd.DataFrame(
-        rows, columns=["probability", "estimate", "ci_low", "ci_high", "n_sequences"]
+        rows,
+        columns=["probability", "estimate", "ci_low", "ci_high", "n_decisions", "n_sequences"],
     )
 
 
@@ -86,44 +93,23 @@ def expected_error(probability: Array, labels: Labels, bins: int) -> float:
     patients.
     """
     table = reliability(probability, labels, bins)
-    return float(np.average(np.abs(table.estimate - table.probability), weights=table.n_sequences))
-
-
-def cox_calibration(probability: Array, labels: Labels) -> dict[str, tuple[float, float, float]]:
-    """Calibration intercept and slope with model-based 95 % intervals (Cox, Biometrika 1958).
-
-    intercept: of logit P(ill) = a + logit(p), 0 when probabilities are right on average; slope: of
-    logit P(ill) = a + b logit(p), 1 when they are as spread as they should be. NaN where the data
-    do not determine them (one class, constant or separating probabilities).
-    """
-    unknown = (float("nan"),) * 3
-    if not 0 < labels.sum() < len(labels):
-        return {"intercept": unknown, "slope": unknown}
-    inside = np.clip(probability, 1e-12, 1 - 1e-12)
-    logit = np.log(inside / (1 - inside))
-    family = sm.families.Binomial()
-    level = sm.GLM(labels, np.ones((len(labels), 1)), family, offset=logit).fit()
-    low, high = level.conf_int()[0]
-    found = {"intercept": (float(level.params[0]), float(low), float(high)), "slope": unknown}
-    if np.ptp(logit) and not _separated(logit, labels):
-        spread = sm.GLM(labels, sm.add_constant(logit), family).fit()
-        low, high = spread.conf_int()[1]
-        found["slope"] = (float(spread.params[1]), float(low), float(high))
-    return found
-
-
-def _separated(values: Array, labels: Labels) -> bool:
-    ill, well = values[labels == 1], values[labels == 0]
-    return bool(ill.min() >= well.max() or well.min() >= ill.max())
+    return float(np.average(np.abs(table.estimate - table.probability), weights=table.n_decisions))
 
 
 def calibration_table(
-    probability: Array, labels: Labels, patients: NDArray[np.object_], bootstrap: int, bins: int
+    probability: Array,
+    labels: Labels,
+    patients: NDArray[np.object_],
+    bootstrap: int,
+    bins: int,
+    sequences: NDArray[np.object_] | None = None,
 ) -> pd.DataFrame:
     """Brier score, its skill over the prevalence, calibration error, intercept and slope.
 
-    Columns metric, estimate, ci_low, ci_high, n_patients, n_sequences. The Brier score and the
-    skill 1 - Brier / (prevalence (1 - prevalence)) have bootstrap intervals over patients.
+    Columns metric, estimate, ci_low, ci_high, n_patients, n_sequences (distinct ones; each row is
+    of its own without `sequences`), n_decisions (rows). All intervals are over patients by
+    bootstrap, of the Brier score, of the skill 1 - Brier / (prevalence (1 - prevalence)), and of
+    intercept and slope (`cox_calibration`); the calibration error, which is biased, has none.
     """
     error = (probability - labels) ** 2
 
@@ -138,10 +124,14 @@ def calibration_table(
         for name, metric in scores.items()
     ]
     rows.append(("expected_error", expected_error(probability, labels, bins), np.nan, np.nan))
-    rows += [(name, *found) for name, found in cox_calibration(probability, labels).items()]
+    cox = cox_calibration(probability, labels, patients, bootstrap)
+    rows += [(name, *found) for name, found in cox.items()]
     table = pd.DataFrame(rows, columns=["metric", "estimate", "ci_low", "ci_high"])
-    count = len(np.unique(np.asarray(patients).astype(str)))
-    return table.assign(n_patients=count, n_sequences=len(labels))
+    people, names = (
+        len(set(np.asarray(each).tolist()))
+        for each in (patients, np.arange(len(labels)) if sequences is None else sequences)
+    )
+    return table.assign(n_patients=people, n_sequences=names, n_decisions=len(labels))
 
 
 def choose_bins(count: int) -> int:

@@ -81,7 +81,11 @@ def auc(sample: Decisions) -> float:
 
 
 def auc_pooled(sample: Decisions) -> float:
-    """Area under the ROC curve over all pairs, scores relative to their fold's threshold."""
+    """Area under the ROC curve over all pairs, scores relative to their fold's threshold.
+
+    Descriptive only: folds have scores of different spread, which this ranks together. `auc` is
+    what is compared and claimed.
+    """
     return fast_auc(sample.relative, sample.label)
 
 

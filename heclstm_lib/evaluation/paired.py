@@ -121,12 +121,13 @@ def auc_tests(rows: pd.DataFrame, reference: str, family: Family = one_family) -
 
 
 def flip_table(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """How many decisions of each method differ from the reference's: flips, rate, interval, n."""
+    """How many decisions of each method differ from the reference's: method and `flip_rate`'s."""
     methods = split_methods(rows, reference)
+    names = methods[reference].sequence_id.tolist()
     ours = Decisions.of(methods.pop(reference)).relative
     return pd.DataFrame(
         [
-            {"method": name} | flip_rate(ours >= 0, Decisions.of(part).relative >= 0)
+            {"method": name} | flip_rate(ours >= 0, Decisions.of(part).relative >= 0, names)
             for name, part in methods.items()
         ]
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -155,33 +154,3 @@ def mcnemar_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 def holm(p_values: list[float]) -> list[float]:
     """Holm-corrected p values in the order given."""
     return list(map(float, multipletests(p_values, method="holm")[1])) if p_values else []
-
-
-def roc_band(rows: pd.DataFrame, repeats: int, points: int = 101) -> pd.DataFrame:
-    """ROC curve with a pointwise 95 % band over patients: columns fpr, tpr, low, high.
-
-    Raises DataError when a class is missing.
-    """
-    grid = np.linspace(0, 1, points)
-    relative = (rows.score - rows.threshold).to_numpy()
-    labels = rows.label.to_numpy()
-    if not 0 < labels.sum() < len(labels):
-        raise DataError(f"roc_band: a ROC curve needs both classes, got {len(labels)} of one.")
-    curves = []
-    for index in patient_resamples(rows.patient_id.to_numpy(), repeats):
-        if 0 < labels[index].sum() < len(index):
-            curves.append(_roc_on(grid, relative[index], labels[index]))
-    low, high = np.quantile(curves, [0.025, 0.975], axis=0)
-    middle = _roc_on(grid, relative, labels)
-    return pd.DataFrame({"fpr": grid, "tpr": middle, "low": low, "high": high})
-
-
-def _roc_on(grid: Array, scores: Array, labels: NDArray[np.int64]) -> Array:
-    """Sensitivity at each false positive rate of the grid (step function from above)."""
-    negatives = np.sort(scores[labels == 0])[::-1]
-    positives = np.sort(scores[labels == 1])
-    allowed = np.floor(grid * len(negatives) + 1e-9).astype(int)
-    limits = np.where(
-        allowed < len(negatives), negatives[np.minimum(allowed, len(negatives) - 1)], -np.inf
-    )
-    return 1 - np.searchsorted(positives, limits, side="right") / len(positives)

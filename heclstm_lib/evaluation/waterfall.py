@@ -41,8 +41,9 @@ def waterfall_table(steps: dict[str, pd.DataFrame], bootstrap: int) -> pd.DataFr
     steps: name -> rows (sequence_id, patient_id, label, score, threshold, fold), in order. Columns
     step; estimate, ci_low, ci_high (AUC); missed; change, change_low, change_high, p, p_holm
     (paired bootstrap of the AUC against the step before); flips, flip_rate, flip_rate_low,
-    flip_rate_high (decisions that differ from the step before, each at its own threshold; Wilson);
-    score_change (mean absolute, where both steps are one network); n_patients, n_sequences.
+    flip_rate_high (decisions that differ from the step before, each at its own threshold; Wilson's
+    interval for distinct sequences); score_change (mean absolute, where both steps are one
+    network); n_patients, n_sequences (distinct ones), n_decisions (of all folds).
     Raises DataError when the steps have no sequence in common.
     """
     named = [rows.assign(method=name) for name, rows in common_sequences(steps).items()]
@@ -52,6 +53,7 @@ def waterfall_table(steps: dict[str, pd.DataFrame], bootstrap: int) -> pd.DataFr
     for name, part in parts.items():
         row = {"step": name, **metric_row(auc, part, bootstrap)}
         del row["resamples"]
+        row["n_decisions"] = len(part)
         table.append(row | {"missed": missed_diagnosis_rate(Decisions.of(part))})
     for row, (before, after) in zip(table[1:], pairwise(parts.values()), strict=True):
         row |= _change(before, after, bootstrap)
@@ -64,8 +66,9 @@ def _change(before: pd.DataFrame, after: pd.DataFrame, bootstrap: int) -> dict[s
     found = paired_difference(before, after, bootstrap)
     renamed = {key.replace("difference", "change"): value for key, value in found.items()}
     first, second = Decisions.of(before), Decisions.of(after)
-    flips = flip_rate(first.relative >= 0, second.relative >= 0)
-    flips.pop("n")
+    names = before.sequence_id.tolist()
+    flips = flip_rate(first.relative >= 0, second.relative >= 0, names)
+    del flips["n"], flips["n_sequences"]  # in the row already
     same = np.array_equal(before.threshold, after.threshold)
     shift = float(np.abs(second.logit - first.logit).mean()) if same else float("nan")
     return renamed | flips | {"score_change": shift}

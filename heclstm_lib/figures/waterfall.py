@@ -27,7 +27,7 @@ def plot_waterfall(table: pd.DataFrame) -> Figure:
         axis.annotate("", (k - 0.3, after), (k - 0.3, before),
                       arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.4})  # fmt: skip
         row = table.iloc[k]
-        text = f"{row.change:+.3f}\n{int(row.flips)} of {int(row.n_sequences)} flip"
+        text = f"{row.change:+.3f}\n{int(row.flips)} of {int(row.n_decisions)} flip"
         axis.text(k - 0.5, 1.02, text, ha="center", va="bottom", fontsize=7, color=colour)
     for k, value in enumerate(table.estimate):
         axis.text(k, 0.03, f"{value:.3f}", ha="center", fontsize=8)

@@ -13,8 +13,9 @@ from heclstm_lib.stages.ablations import COLUMNS, RowResult
 from heclstm_lib.stages.evidence import ENCRYPTED
 
 MEASURED = (
-    "precision_bits", "worst_bits", "flips", "n", "batch_s", "sequence_s", "key_s", "encrypt_s",
-    "decrypt_s", "round_trips", "key_bytes", "request_bytes", "refresh_bytes", "response_bytes",
+    "precision_bits", "worst_bits", "flips", "n", "n_sequences", "batch_s", "sequence_s", "key_s",
+    "encrypt_s", "decrypt_s", "round_trips", "key_bytes", "request_bytes", "refresh_bytes",
+    "response_bytes",
 )  # fmt: skip
 SIZES = ("fits", "poly_degree", "sequences", "levels", "scale_bits")
 """Columns of `encrypted_table`: what was measured, and what its plan says."""

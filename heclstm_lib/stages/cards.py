@@ -116,9 +116,10 @@ def _encrypted(evidence: Evidence) -> str:
     if not found:
         return "Nothing was evaluated encrypted in this study."
     return (
-        f"{found['n']} test sequences: {found['flips']} decisions differ from the same network in "
-        f"float64 (95 % CI of the rate {found['flip_rate_low']:.3f} to "
-        f"{found['flip_rate_high']:.3f}), {found['precision_bits']:.1f} bits of precision, "
+        f"{found['n']} decisions on {found['n_sequences']} test sequences: {found['flips']} "
+        f"decisions differ from the same network in float64 (95 % CI of the rate "
+        f"{found['flip_rate_low']:.3f} to {found['flip_rate_high']:.3f}), "
+        f"{found['precision_bits']:.1f} bits of precision, "
         f"{numbers['server_s_per_batch']:.1f} s of server time a batch."
     )
 

@@ -169,8 +169,9 @@ def _encrypted(evidence: Evidence) -> Claim:
     if not found:
         return Claim(claim, assumed, "Nothing was evaluated encrypted.", NOT_TESTED, "04")
     result = (
-        f"{found['flips']} of {found['n']} decisions differ (95 % CI of the rate up to "
-        f"{found['flip_rate_high']:.3f}), {found['precision_bits']:.1f} bits of precision."
+        f"{found['flips']} of {found['n']} decisions on {found['n_sequences']} sequences differ "
+        f"(95 % CI of the rate up to {found['flip_rate_high']:.3f}), "
+        f"{found['precision_bits']:.1f} bits of precision."
     )
     said = verdict(-found["flip_rate_high"], -found["flip_rate_low"], -FLIPS)
     return Claim(claim, assumed, result, said, "04: agreement; 08: waterfall")

@@ -53,7 +53,7 @@ def _our_row(space: Workspace, fold: int, batches: pd.DataFrame) -> dict[str, ob
 
 
 def agreement_by_method(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: n, bits, worst bits, flips with their interval.
+    """One row a method: n (decisions), n_sequences, bits, worst bits, flips with their interval.
 
     Bits are those of notebook 04, -log2 of the mean error of a score; `relative_bits` are of the
     error relative to the scores' standard deviation, since methods score on different scales. Both
@@ -63,7 +63,8 @@ def agreement_by_method(predictions: pd.DataFrame) -> pd.DataFrame:
     for name, part in predictions.groupby("method", sort=False):
         clear = (part.score - part.threshold).to_numpy()
         with np.errstate(divide="ignore"):
-            found = agreement(clear, (part.encrypted - part.threshold).to_numpy(), 0.0)
+            encrypted = (part.encrypted - part.threshold).to_numpy()
+            found = agreement(clear, encrypted, 0.0, part.sequence_id.tolist())
             deviation = np.log2(float(part.score.std()))
         rows.append({"method": name, "relative_bits": found["precision_bits"] + deviation} | found)
     return pd.DataFrame(rows)

@@ -79,7 +79,7 @@ def _encrypted_facts(table: pd.DataFrame, run: EncryptedRun) -> dict[str, Any]:
     """
     clear, encrypted = ((table[name] - table.threshold).to_numpy() for name in SCORES[3:5])
     batches = run.batches
-    facts: dict[str, Any] = agreement(clear, encrypted, threshold=0.0)
+    facts: dict[str, Any] = agreement(clear, encrypted, 0.0, table.sequence_id.tolist())
     facts |= {
         "batch_s": float(batches.server_s.median()),
         "sequence_s": float(batches.server_s.sum() / batches.sequences.sum()),

@@ -7,14 +7,12 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.calibration import _SigmoidCalibration, calibration_curve
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from heclstm_lib.errors import DataError
 from heclstm_lib.evaluation.calibration import (
     calibration_table,
     choose_bins,
-    cox_calibration,
     expected_error,
     fit_platt,
     platt_scaling,
@@ -75,33 +73,10 @@ def test_reliability_is_the_curve_of_sklearn() -> None:
     observed, predicted = calibration_curve(labels, p, n_bins=6, strategy="quantile")
     np.testing.assert_allclose(table.estimate, observed)
     np.testing.assert_allclose(table.probability, predicted)
-    assert table.n_sequences.sum() == 300 and table.n_sequences.min() >= 49
+    assert table.n_decisions.sum() == 300 and table.n_decisions.min() >= 49
+    assert table.n_sequences.equals(table.n_decisions)
     assert ((table.ci_low <= table.estimate) & (table.estimate <= table.ci_high)).all()
     assert len(reliability(np.full(9, 0.3), np.tile([0, 1, 0], 3), 4)) == 1
-
-
-def test_slope_is_the_logistic_regression_of_sklearn() -> None:
-    logits, labels = make_population(400)
-    found = cox_calibration(expit(logits), labels)
-    theirs = LogisticRegression(C=1e9, tol=1e-10, max_iter=1000).fit(logits[:, None], labels)
-    assert found["slope"][0] == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
-
-
-def test_intercept_and_slope_find_what_was_done_to_the_logits() -> None:
-    logits, labels = make_population()
-    right = cox_calibration(expit(logits), labels)
-    assert right["intercept"][1] < 0 < right["intercept"][2]
-    assert right["slope"][1] < 1 < right["slope"][2]
-    moved = cox_calibration(expit(2 * logits + 1), labels)
-    assert moved["slope"][0] == pytest.approx(right["slope"][0] / 2, rel=1e-3)
-    assert moved["intercept"][2] < 0  # probabilities too high on average
-
-
-def test_undetermined_calibration_is_nan() -> None:
-    p = np.array([0.1, 0.2, 0.8, 0.9])
-    assert np.isnan(cox_calibration(p, np.array([0, 0, 1, 1]))["slope"]).all()
-    assert np.isnan(cox_calibration(np.full(4, 0.5), np.array([0, 1, 0, 1]))["slope"]).all()
-    assert np.isnan(cox_calibration(p, np.ones(4, dtype=np.int64))["intercept"]).all()
 
 
 def test_expected_error_by_hand() -> None:
@@ -122,6 +97,26 @@ def test_table_holds_the_brier_score_of_sklearn_and_its_skill() -> None:
     assert table.n_patients.unique().tolist() == [60]
     constant = calibration_table(np.full(120, share), labels, patients, 10, 5).set_index("metric")
     assert constant.estimate["brier_skill"] == pytest.approx(0, abs=1e-12)
+
+
+def test_repeats_of_a_sequence_narrow_no_interval() -> None:
+    """The same decisions five times: same intervals, both numbers told."""
+    logits, labels = make_population(200)
+    p, names = expit(logits), np.array([f"s{i}" for i in range(200)])
+    once = reliability(p, labels, 4, names)
+    many = reliability(np.tile(p, 5), np.tile(labels, 5), 4, np.tile(names, 5))
+    np.testing.assert_allclose(many.n_sequences, once.n_sequences, atol=1)  # bins' edges move
+    np.testing.assert_allclose(many.ci_high - many.ci_low, once.ci_high - once.ci_low, rtol=0.03)
+    assert (many.n_decisions > 4 * many.n_sequences).all()
+    table = calibration_table(p, labels, names, 50, 4, names).set_index("metric")
+    again = calibration_table(
+        np.tile(p, 5), np.tile(labels, 5), np.tile(names, 5), 50, 4, np.tile(names, 5)
+    ).set_index("metric")
+    assert again.n_sequences.unique().tolist() == [200]
+    assert again.n_decisions.unique().tolist() == [1000]
+    columns = ["estimate", "ci_low", "ci_high"]
+    rows = ["brier", "intercept", "slope"]
+    np.testing.assert_allclose(again.loc[rows, columns], table.loc[rows, columns], rtol=1e-6)
 
 
 def test_bins_follow_the_number_of_sequences() -> None:

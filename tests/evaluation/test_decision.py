@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,8 +64,41 @@ def test_curve_falls_from_one_to_zero_and_holds_its_band() -> None:
 def test_fewest_referrals_for_a_target() -> None:
     rows = make_rows([5.0, 4.0, 3.0, 2.0], [1, 0, 1, 0])
     assert referrals_for(rows, 0.5) == 0.25
-    assert referrals_for(rows, 0.49) == 0.75
+    assert referrals_for(rows, 0.49) == pytest.approx(0.5 + 0.25 * 0.02)  # the third by lot
+    assert referrals_for(rows, 0.0) == 0.75
     assert referrals_for(rows, 1.0) == 0.0
+
+
+def make_folds() -> pd.DataFrame:
+    """Two folds with the same order of patients, one on a scale of a hundredth and shifted."""
+    rng = np.random.default_rng(7)
+    labels = np.tile([0, 1, 0, 0], 10)
+    rows = make_rows((labels + rng.normal(0, 1, 40)).tolist(), labels.tolist())
+    other = rows.assign(score=rows.score / 100 + 5, threshold=4.9, fold=1)
+    other["patient_id"] = "q" + other.patient_id
+    return pd.concat([rows.assign(fold=0), other], ignore_index=True)
+
+
+def test_patients_are_ranked_within_their_fold() -> None:
+    """The scale of a fold's scores, and where its threshold lies, change no curve."""
+    rows, grid = make_folds(), np.linspace(0, 1, 41)
+    alone = rows[rows.fold == 0]
+    both, single = (missed_at(Decisions.of(each), grid) for each in (rows, alone))
+    np.testing.assert_allclose(both, single)
+    assert referrals_for(rows, 0.2) == pytest.approx(referrals_for(alone, 0.2))
+    np.testing.assert_allclose(referral_curve(rows, 5, 41).missed, single)
+    metric = MissedAtReferral(0.3)
+    assert metric(Decisions.of(rows)) == pytest.approx(metric(Decisions.of(alone)))
+
+
+def test_the_share_is_taken_of_every_fold_and_pooled() -> None:
+    """Three of four ill caught in one fold, none of one in the other: two of five are missed."""
+    first = make_rows([9.0, 8.0, 7.0, 1.0, 0.0, 0.0], [1, 1, 1, 1, 0, 0]).assign(fold=0)
+    second = make_rows([9.0, 8.0, 7.0, 6.0], [0, 0, 1, 0]).assign(fold=1)
+    sample = Decisions.of(pd.concat([first, second], ignore_index=True))
+    assert missed_at(sample, np.array([0.5]))[0] == pytest.approx(2 / 5)
+    # a tenth of six and of four: 0.6 ill in the first fold, none in the second
+    assert missed_at(sample, np.array([0.1]))[0] == pytest.approx(1 - 0.6 / 5)
 
 
 def test_equal_referral_takes_away_what_a_lower_threshold_bought() -> None:
@@ -76,12 +110,14 @@ def test_equal_referral_takes_away_what_a_lower_threshold_bought() -> None:
     assert metric(Decisions.of(rows)) == metric(Decisions.of(eager)) == 0.5
 
 
+@pytest.mark.parametrize("folds", [1, 4])
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.37, 1.0])
-def test_draws_at_equal_referral_are_those_of_every_resample(rate: float) -> None:
+def test_draws_at_equal_referral_are_those_of_every_resample(rate: float, folds: int) -> None:
     rng = np.random.default_rng(5)
     labels = (rng.random(30) < 0.2).astype(int)
     rows = make_rows(np.round(labels + rng.normal(0, 1, 30), 0).tolist(), labels.tolist())
     rows = rows.assign(patient_id=np.repeat([f"p{i}" for i in range(10)], 3))
+    rows = rows.assign(fold=np.arange(30) // 3 % folds)  # a resample may lack a fold
     sample, patients = Decisions.of(rows), rows.patient_id.to_numpy()
     metric = MissedAtReferral(rate)
     one_by_one = [metric(sample.take(i)) for i in patient_resamples(patients, 60)]

@@ -18,6 +18,7 @@ from heclstm_lib.errors import HeclstmError, PlanError, WireError
 from heclstm_lib.evaluation.agreement import agreement
 from heclstm_lib.evaluation.encrypted import evaluate_encrypted
 from heclstm_lib.evaluation.fanout import evaluate_request
+from heclstm_lib.evaluation.statistics import wilson_interval
 from heclstm_lib.he.store import write_plan, write_signature
 from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.provenance import thread_counts
@@ -149,3 +150,18 @@ def test_agreement_counts_flips_and_bits() -> None:
     assert found["worst_bits"] == pytest.approx(5)
     assert found["precision_bits"] == pytest.approx(-np.log2((2**-8 + 2**-5) / 4))
     assert found["flip_rate_low"] < 0.25 < found["flip_rate_high"]
+
+
+def test_several_networks_on_one_sequence_are_one_trial() -> None:
+    """Five seeds on 40 sequences: all 200 decisions counted, the interval that of 40."""
+    clear = np.tile(np.linspace(-1, 1, 40), 5)
+    encrypted = clear + np.where(np.arange(200) % 20 == 0, 5.0, 1e-6)  # ten of them flip
+    names = [f"s{i}" for i in range(40)] * 5
+    found = agreement(clear, encrypted, 0.0, names)
+    flips = int(np.sum((clear >= 0) != (encrypted >= 0)))
+    assert (found["n"], found["n_sequences"], found["flips"]) == (200, 40, flips)
+    assert found["flip_rate"] == flips / 200
+    expected = wilson_interval(flips / 5, 40)
+    assert (found["flip_rate_low"], found["flip_rate_high"]) == pytest.approx(expected)
+    alone = agreement(clear, encrypted, 0.0)
+    assert alone["n_sequences"] == 200 and alone["flip_rate_high"] < found["flip_rate_high"]

@@ -105,6 +105,12 @@ def test_flips_carry_n_and_an_interval(rows: pd.DataFrame) -> None:
     assert table.flips["b"] == np.sum(called["b"] != called["full"])
     assert table.n.tolist() == [COUNT] * 2
     assert (table.flip_rate_low < table.flip_rate).all()
+    again = pd.concat([rows.assign(fold=fold) for fold in range(5)], ignore_index=True)
+    many = flip_table(again, "full").set_index("method")
+    assert many.n.tolist() == [5 * COUNT] * 2 and many.n_sequences.tolist() == [COUNT] * 2
+    assert (many.flips == 5 * table.flips).all()
+    ends = ["flip_rate_low", "flip_rate_high"]
+    np.testing.assert_allclose(many[ends], table[ends])
 
 
 def make_steps() -> dict[str, pd.DataFrame]:
@@ -119,7 +125,12 @@ def test_waterfall_is_measured_on_common_sequences() -> None:
     steps = make_steps()
     table = waterfall_table(steps, 100)
     assert table.step.tolist() == list(steps)
-    assert table.n_sequences.tolist() == [50] * 3
+    assert table.n_sequences.tolist() == table.n_decisions.tolist() == [50] * 3
+    twice = {name: pd.concat([rows, rows.assign(fold=1)]) for name, rows in steps.items()}
+    again = waterfall_table(twice, 20)
+    assert again.n_decisions.tolist() == [100] * 3 and again.n_sequences.tolist() == [50] * 3
+    ends = ["flip_rate_low", "flip_rate_high"]
+    np.testing.assert_allclose(again[ends], table[ends])
     areas = [roc_auc_score(s.label.iloc[:50], s.score.iloc[:50]) for s in steps.values()]
     assert table.estimate.tolist() == pytest.approx(areas)
     assert table.change.iloc[1:].tolist() == pytest.approx(np.diff(areas).tolist())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 from heclstm_lib.errors import DataError
 from heclstm_lib.evaluation.statistics import (
@@ -20,7 +19,6 @@ from heclstm_lib.evaluation.statistics import (
     holm,
     mcnemar_test,
     patient_resamples,
-    roc_band,
     wilson_interval,
 )
 
@@ -189,48 +187,3 @@ def test_holm_as_worked_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
-
-
-def make_rows(count: int = 90) -> pd.DataFrame:
-    rng = np.random.default_rng(8)
-    labels = np.tile([0, 0, 1], count // 3)
-    scores = np.round(labels + rng.normal(0, 1, count), 1)
-    patients = [f"p{i // 3}" for i in range(count)]
-    return pd.DataFrame(
-        {"patient_id": patients, "label": labels, "score": scores, "threshold": 0.3}
-    )
-
-
-def test_roc_band_is_the_curve_of_sklearn() -> None:
-    rows = make_rows()
-    band = roc_band(rows, 20, points=61)  # the false positive rates possible with 60 negatives
-    fpr, tpr, _ = roc_curve(rows.label, rows.score, drop_intermediate=False)
-    best = np.array([tpr[fpr <= x + 1e-9].max() for x in band.fpr])
-    np.testing.assert_allclose(band.tpr, best)
-    at_vertices = band.tpr.to_numpy()[np.round(fpr * 60).astype(int)]
-    assert (at_vertices >= tpr - 1e-12).all()
-    once = np.flatnonzero(np.diff(np.append(fpr, 2)) > 0)  # the upper end of each vertical step
-    np.testing.assert_allclose(np.interp(fpr[once], band.fpr, band.tpr), tpr[once])
-
-
-def test_roc_band_is_monotone_and_holds_the_curve() -> None:
-    band = roc_band(make_rows(), 300)
-    assert len(band) == 101 and band.fpr.iloc[[0, -1]].tolist() == [0, 1]
-    for column in ("tpr", "low", "high"):
-        assert (band[column].diff().iloc[1:] >= -1e-12).all()
-        assert band[column].between(0, 1).all()
-        assert band[column].iloc[-1] == 1
-    assert ((band.low <= band.tpr) & (band.tpr <= band.high)).all()
-    assert (band.high - band.low).max() > 0.1
-
-
-def test_roc_band_leaves_out_resamples_without_a_class() -> None:
-    rows = make_rows(9).assign(patient_id=[f"p{i}" for i in range(9)])
-    rows = rows.iloc[[0, 1, 2]]  # one positive: many resamples lack it
-    assert np.isfinite(roc_band(rows, 100).to_numpy()).all()
-
-
-def test_roc_band_of_one_class_is_refused() -> None:
-    rows = make_rows()
-    with pytest.raises(DataError, match="both classes"):
-        roc_band(rows[rows.label == 1], 10)

@@ -67,7 +67,13 @@ def fill(store: ResultStore) -> None:
     )
     variants = [friendly.assign(method="full"), make_rows(0.2, 9, method="no_lstm")]
     store.write_table("05_ablations.predictions", pd.concat(variants, ignore_index=True))
-    agreement = {"n": 30, "flips": 0, "flip_rate_low": 0.0, "flip_rate_high": 0.11}
+    agreement = {
+        "n": 60,
+        "n_sequences": 30,
+        "flips": 0,
+        "flip_rate_low": 0.0,
+        "flip_rate_high": 0.11,
+    }
     numbers: dict[str, Any] = {
         "agreement": agreement | {"precision_bits": 19.5},
         "server_s_per_batch": 3.0,
@@ -208,7 +214,7 @@ def test_cards_tell_the_stored_numbers(evidence: Evidence, tmp_path: Path) -> No
         "twin == 'polynomial' and metric == 'auc'"
     )
     assert f"{auc.estimate.iloc[0]:.3f}" in card
-    assert "0 decisions differ" in card and "30 test sequences" in card
+    assert "0 decisions differ" in card and "60 decisions on 30 test sequences" in card
     assert f"{calibration.estimate[0]:.3f}" in card and "Not a medical" in card
     space = open_workspace(study, tmp_path)
     split = split_counts({0: space.sets(0)})
