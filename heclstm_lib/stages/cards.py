@@ -1,4 +1,4 @@
-"""Model card (Mitchell et al., FAccT 2019) and data card (Gebru et al., CACM 2021), from results.
+"""Model card (Mitchell et al., FAccT 2019), from results.
 
 Every number comes from the stored results of the same study; nothing is typed in by hand.
 """
@@ -11,9 +11,7 @@ from typing import Any
 import pandas as pd
 
 from heclstm_lib.config import DatasetStudy, ModelConfig
-from heclstm_lib.data.manifest import Manifest
-from heclstm_lib.data.sequences import SequenceSet
-from heclstm_lib.data.summary import counts_table, left_out_table
+from heclstm_lib.evaluation.ensemble import ENSEMBLE
 from heclstm_lib.files import replacing
 from heclstm_lib.stages.evidence import ENCRYPTED, TRAINING, Evidence
 
@@ -50,16 +48,17 @@ def model_card(study: DatasetStudy, evidence: Evidence, calibration: pd.DataFram
 A convolutional LSTM for image sequences whose polynomial twin runs on CKKS ciphertexts; our
 reading of Yue et al., ACM TOIT 2021 (doi 10.1145/3383779), whose formulas are not public.
 
-{table_text(_parts(study), ("part", "value"))}
+{table_text([*_parts(study), *_choices(study, evidence)], ("part", "value"))}
 
 ## Intended use
 Research and teaching: what encrypted inference costs, and what it does to accuracy. **Not a medical
 device.** No decision on a patient may rest on it; it has seen no hospital but those of the data.
 
 ## Results on test patients
-{table_text(_metric_rows(metrics), ("metric", "exact (95 % CI)", "HE-friendly (95 % CI)"))}
+{table_text(_metric_rows(metrics), ("metric", *(f"{name} (95 % CI)" for name in _twins(metrics))))}
 
-Every interval is over test patients and does not cover the choice of seed or training patients.
+{_ensemble(metrics)}Every interval is over test patients and does not cover the choice of seed, of
+training patients or of candidate settings.
 Brier score after Platt scaling on validation patients: {error.estimate:.3f}
 ({error.ci_low:.3f} to {error.ci_high:.3f}).
 
@@ -100,6 +99,28 @@ def _cnn_activation(model: ModelConfig) -> str:
     return "x^2" if model.activation == "square" else "polynomials of degree 2"
 
 
+def _choices(study: DatasetStudy, evidence: Evidence) -> list[tuple[str, ...]]:
+    """What was tried on validation patients, and how often each setting was taken."""
+    if not study.search:
+        return [("settings searched", "none within folds: the profile fixes the setting")]
+    tried = "; ".join(map(str, study.search))
+    how = "in each fold, by validation AUC of the polynomial twin; the list was drawn up after "
+    how += "earlier runs on this data set"
+    rows: list[tuple[str, ...]] = [("settings searched", f"{tried} ({how})")]
+    table = evidence.table(TRAINING, "search")
+    if table is not None and "chosen" in table:
+        taken = table[table.chosen].setting.value_counts()
+        folds = "; ".join(f"{name} in {count} fold(s)" for name, count in taken.items())
+        rows.append(("settings chosen", folds))
+    return rows
+
+
+def _twins(metrics: pd.DataFrame) -> dict[str, str]:
+    """Column head -> twin of the table of results; the ensemble only where there is one."""
+    found = {"exact": "exact", "HE-friendly": "polynomial"}
+    return found | ({"HE-friendly ensemble": ENSEMBLE} if ENSEMBLE in set(metrics.twin) else {})
+
+
 def _metric_rows(metrics: pd.DataFrame) -> list[tuple[str, ...]]:
     found = metrics.set_index(["twin", "metric"])
 
@@ -107,7 +128,17 @@ def _metric_rows(metrics: pd.DataFrame) -> list[tuple[str, ...]]:
         row = found.loc[(twin, name)]
         return f"{row.estimate:.3f} ({row.ci_low:.3f} to {row.ci_high:.3f})"
 
-    return [(name, cell("exact", name), cell("polynomial", name)) for name in SHOWN]
+    return [(name, *(cell(twin, name) for twin in _twins(metrics).values())) for name in SHOWN]
+
+
+def _ensemble(metrics: pd.DataFrame) -> str:
+    """What the ensemble is, as a paragraph; empty without one."""
+    if ENSEMBLE not in set(metrics.twin):
+        return ""
+    return (
+        "The ensemble is the mean score of the HE-friendly networks of all folds, which differ by\n"
+        "their seed, with a threshold of its own from validation patients.\n\n"
+    )
 
 
 def _encrypted(evidence: Evidence) -> str:
@@ -122,78 +153,3 @@ def _encrypted(evidence: Evidence) -> str:
         f"{found['precision_bits']:.1f} bits of precision, "
         f"{numbers['server_s_per_batch']:.1f} s of server time a batch."
     )
-
-
-def data_card(sequences: SequenceSet, manifest: Manifest, split: pd.DataFrame) -> str:
-    """The data card of one data set, as it was read, as Markdown.
-
-    split: patients and sequences per fold and part (`split_counts`).
-    """
-    counts = counts_table(sequences, manifest)
-    left = left_out_table(sequences)
-    frames, channels, size = (sequences.frames.shape[k] for k in (1, 2, 3))
-    return f"""# Data card: {manifest.title}
-
-## Origin and terms
-{
-        table_text(
-            [
-                ("citation", manifest.citation),
-                ("homepage", manifest.homepage),
-                ("licence", f"{manifest.licence.name}: {manifest.licence.terms}"),
-                ("files in the manifest", str(len(manifest.resources))),
-                ("manifest sha256", manifest.digest),
-                ("sequences sha256", sequences.digest),
-            ],
-            ("field", "value"),
-        )
-    }
-
-{manifest.description}
-
-## What one sequence is
-{manifest.sequence}. Here: {frames} frames of {size} x {size} pixels, {channels} channel(s), values
-in [0, 1]. Label: {manifest.label_rule}.
-
-## What was read
-{table_text(_rows(counts), tuple(counts.columns))}
-
-Left out or remarkable: {_left_out(left)}
-
-## Splits by patient
-{table_text(_rows(split), tuple(split.columns))}
-
-No patient stands in two parts of a fold; that is checked each time a split is used.
-
-## Known limits
-{_notes(manifest)}
-- Nothing is known here of the patients' consent beyond the source's own terms, and no attribute
-  such as age is at hand, so that no subgroup can be examined.
-- Images are not redistributed with this project unless the terms say so; reports show averages of
-  a class, no single patient.
-"""
-
-
-def split_counts(space_sets: dict[int, dict[str, SequenceSet]]) -> pd.DataFrame:
-    """One row a fold: "ill / all" sequences and patients of train, val and test."""
-    rows = []
-    for fold, sets in space_sets.items():
-        cells: dict[str, object] = {"fold": fold}
-        for part, found in sets.items():
-            people = len(set(found.patient_ids))
-            cells[part] = f"{int(found.labels.sum())} ill of {len(found)}, {people} patients"
-        rows.append(cells)
-    return pd.DataFrame(rows)
-
-
-def _rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    return [tuple(map(str, row)) for row in table.itertuples(index=False)]
-
-
-def _left_out(left: pd.DataFrame) -> str:
-    numbers = left.what.value_counts()
-    return ", ".join(f"{count} {what}" for what, count in numbers.items()) or "nothing"
-
-
-def _notes(manifest: Manifest) -> str:
-    return "\n".join(f"- {note}." for note in manifest.notes) or "- None is noted by the manifest."

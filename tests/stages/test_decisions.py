@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from heclstm_lib.config import DatasetStudy, load_profile
 from heclstm_lib.data.manifest import load_manifest
@@ -15,19 +16,24 @@ from heclstm_lib.evaluation.calibration import calibration_table
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.evaluation.paired import contribution_table
+from heclstm_lib.evaluation.published import published_table
 from heclstm_lib.methods.registry import METHODS
 from heclstm_lib.results import ResultStore
-from heclstm_lib.stages.cards import data_card, model_card, split_counts, table_text, write_card
-from heclstm_lib.stages.claims import claims_table, verdict
+from heclstm_lib.stages.cards import model_card, table_text, write_card
+from heclstm_lib.stages.claim import verdict
+from heclstm_lib.stages.claims import claims_table
+from heclstm_lib.stages.data_card import data_card, split_counts
 from heclstm_lib.stages.encrypted_tables import OURS as ENCRYPTED_OURS
 from heclstm_lib.stages.encrypted_tables import agreement_by_method, compare_encrypted
 from heclstm_lib.stages.evidence import (
     Evidence,
+    beside_published,
     decision_rows,
     family_of,
     strongest_competitor,
     waterfall_steps,
 )
+from heclstm_lib.stages.methods import order_evidence
 from heclstm_lib.stages.workspace import open_workspace
 
 COUNT = 40
@@ -130,12 +136,72 @@ def test_claims_follow_the_intervals(evidence: Evidence) -> None:
     contributions = contribution_table(fresh.ablations, "full", 100)
     table = claims_table(fresh, contributions).set_index("claim").verdict
     said = {str(claim).split(" ")[0]: word for claim, word in table.items()}
-    assert said["LSTM"] == "supported"  # the variant without it scores noise
+    # the variant without it scores noise, but no control on shuffled frames was run
+    assert said["LSTM"] == "undecided"
     assert said["Convolutional"] == "supported"  # and so does the baseline
     assert said["Weighted"] == "not tested here"  # no such variant was run
-    assert said["The"] == "supported"
+    assert said["The"] == "by assumption"  # sizes of parameters show nothing about a server
     assert said["Encrypted"] == "undecided"  # no flip in 30, but the rate may be 11 %
     assert said["Significantly"] in {"supported", "undecided"}
+
+
+@pytest.mark.parametrize(
+    ("shuffled", "without", "word"),
+    [
+        (0.0, 0.2, "supported"),
+        (2.0, 0.2, "undecided"),  # shuffling costs nothing: the LSTM uses something else
+        (9.0, 0.2, "contradicted"),
+        (0.0, 2.0, "undecided"),
+        (0.0, None, "supported"),  # the control alone, without ablations
+    ],
+)
+def test_order_counts_only_where_shuffling_costs_auc(
+    evidence: Evidence, shuffled: float, without: float | None, word: str
+) -> None:
+    exact = make_rows(0.5 if shuffled == 9.0 else 2.0, 0, method="exact")
+    control = make_rows(shuffled, 0 if shuffled == 2.0 else 31, method="shuffled_order")
+    order = order_evidence(pd.concat([exact, control], ignore_index=True), 200)[0]
+    evidence.store.write_table("06_competing_methods.order", order)
+    contributions = None
+    if without is not None:
+        full = make_rows(2.0, 0, method="full")
+        variant = make_rows(without, 0 if without == 2.0 else 9, method="no_lstm")
+        contributions = contribution_table(pd.concat([full, variant]), "full", 200)
+    row = claims_table(evidence, contributions).set_index("claim").filter(like="LSTM", axis=0)
+    assert row.verdict.tolist() == [word]
+    assert "minus shuffled order" in row.our_result.iloc[0] and "06: order" in row.shown_in.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("signal", "word"), [(9.0, "supported"), (0.7, "undecided"), (-1.0, "not reached here")]
+)
+def test_published_baselines_make_a_claim_on_decrypted_scores(
+    evidence: Evidence, signal: float, word: str
+) -> None:
+    published = published_table("adrenalmnist3d")
+    rows = make_rows(signal, 0)
+    evidence.store.write_table(
+        "04_encrypted_evaluation.scores", rows.assign(score=0.0, encrypted=rows.score)
+    )
+    fresh = Evidence(evidence.store)
+    own = beside_published(fresh, 100)
+    found = claims_table(fresh, None, published, own).set_index("claim")
+    row = found.loc["Above every published baseline (MedMNIST v2: 0.839), evaluated encrypted."]
+    assert row.verdict == word
+    area = own.auc.iloc[-1]
+    assert area == pytest.approx(roc_auc_score(rows.label, rows.score))
+    assert f"{area:.3f}" in row.our_result and "40 sequences" in row.our_result
+    assert ("estimate is above 0.839" in row.our_result) == (area > 0.839)
+
+
+def test_published_baselines_need_all_test_sequences_encrypted(evidence: Evidence) -> None:
+    """30 of 40 were evaluated; a data set without published numbers has no such row."""
+    own = beside_published(evidence, 50)
+    found = claims_table(evidence, None, published_table("adrenalmnist3d"), own)
+    row = found.set_index("claim").filter(like="published", axis=0)
+    assert row.verdict.tolist() == ["not tested here"]
+    none = claims_table(evidence, None, published_table("iarc"), None)
+    assert not none.claim.str.contains("published").any()
 
 
 @pytest.mark.parametrize(
@@ -216,12 +282,35 @@ def test_cards_tell_the_stored_numbers(evidence: Evidence, tmp_path: Path) -> No
     assert f"{auc.estimate.iloc[0]:.3f}" in card
     assert "0 decisions differ" in card and "60 decisions on 30 test sequences" in card
     assert f"{calibration.estimate[0]:.3f}" in card and "Not a medical" in card
+    assert "ensemble" not in card and "none within folds" in card
     space = open_workspace(study, tmp_path)
     split = split_counts({0: space.sets(0)})
     text = data_card(space.sequences, load_manifest("embedded"), split)
     assert space.sequences.digest in text and "36 ill of 72, 72 patients" in text
     path = write_card(tmp_path / "cards" / "data_card.md", text)
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_the_model_card_tells_of_the_ensemble_and_of_the_search(evidence: Evidence) -> None:
+    study: DatasetStudy = load_profile("reference").study("iarc")
+    rows = evidence.twin("polynomial")
+    labels, patients = rows.label.to_numpy(), rows.patient_id.to_numpy()
+    calibration = calibration_table(np.full(COUNT, 0.5), labels, patients, 20, 4)
+    test = evidence.predictions.query("part == 'test'")
+    both = pd.concat([test, make_rows(3.0, 3, twin="ensemble", part="test")])
+    metrics = metrics_by(both, "twin", 50)
+    evidence.store.write_table("02_plaintext_training.metrics", metrics)
+    settings = [str(setting) for setting in study.search]
+    search = pd.DataFrame(
+        {"fold": [0, 0, 1, 1], "setting": settings * 2, "chosen": [True, False, True, False]}
+    )
+    evidence.store.write_table("02_plaintext_training.search", search)
+    card = model_card(study, evidence, calibration)
+    area = metrics.query("twin == 'ensemble' and metric == 'auc'").estimate.iloc[0]
+    assert "HE-friendly ensemble (95 % CI)" in card and f"{area:.3f}" in card
+    assert "mean score of the HE-friendly networks" in card
+    assert all(setting in card for setting in settings)
+    assert f"{settings[0]} in 2 fold(s)" in card and "after earlier runs" in card
 
 
 def test_cells_of_a_table_stay_cells() -> None:
