@@ -154,10 +154,10 @@ if joint:
 costs if joint else "no ensemble that stays encrypted"
 
 # %% [markdown]
-# **What you should see:** the server's time is that of all networks, what the hospital does and sends
-# that of a single one. Bits are those of separate decryptions where the chain has an open end. At a
-# closed end up to log2 of the number of networks are lost: each adds the noise of its last rotations
-# to a score that is a share of the mean.
+# **What you should see:** the server's time is that of all networks, what the hospital does and
+# sends that of a single one. Bits are those of separate decryptions where the chain has an open
+# end. At a closed end up to log2 of the number of networks are lost: each adds the noise of its
+# last rotations to a score that is a share of the mean.
 
 # %% [markdown]
 # ## Where the time goes
