@@ -155,9 +155,9 @@ costs if joint else "no ensemble that stays encrypted"
 
 # %% [markdown]
 # **What you should see:** the server's time is that of all networks, what the hospital does and
-# sends that of a single one. Bits are those of separate decryptions where the chain has an open
-# end. At a closed end up to log2 of the number of networks are lost: each adds the noise of its
-# last rotations to a score that is a share of the mean.
+# sends that of a single one. One decryption has at most log2 of the number of networks fewer bits:
+# each network's score is a share of the mean, and the noise of its last operations is no smaller
+# for that. Where noise comes from the steps before, as in deep networks, nothing is lost.
 
 # %% [markdown]
 # ## Where the time goes

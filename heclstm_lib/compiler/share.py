@@ -12,9 +12,9 @@ def divide_score(network: FoldedNetwork, members: int) -> FoldedNetwork:
     """The same network with its score divided by `members`: their plans' sum is then the mean.
 
     Dividing the last weights costs no level, and the sum needs no more room in the modulus than
-    one score: those of real networks add up to more than an open end's 2^5 holds. Noise of the
-    last rotations is not divided, which at a closed end costs up to log2(members) bits against a
-    mean of decrypted scores. Raises PlanError for fewer than one member.
+    one score: those of real networks add up to more than an open end's 2^5 holds. Noise of
+    the last operations is not divided, which costs up to log2(members) bits against a mean of
+    decrypted scores. Raises PlanError for fewer than one member.
     """
     if members < 1:
         raise PlanError(f"a score divided by {members}, expected the number of members, 1 or more.")
