@@ -6,10 +6,13 @@ import math
 
 import pandas as pd
 
+from heclstm_lib.compiler.forms import forms
 from heclstm_lib.compiler.planner import Candidate, Choice, Task, choose_plan
 from heclstm_lib.config import DatasetStudy
+from heclstm_lib.errors import PlanError
 from heclstm_lib.evaluation.cost_model import load_costs
 from heclstm_lib.he.packing import Vector
+from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.folded import FoldedNetwork
 from heclstm_lib.paths import cache_root
 
@@ -31,9 +34,29 @@ def choose_study_plan(
         at_most, he.sequences, he.workers, he.memory_gb * 1e9, he.latency_s or math.inf,
         LEAST_BITS, he.refresh,
     )  # fmt: skip
-    bits = {name: getattr(he, name) for name in ("scale_bits", "first_bits", "special_bits")}
     cost = load_costs(cache_root()).seconds
-    return choose_plan(network, task, cost, (he.poly_degree,), frames, **bits)
+    return choose_plan(network, task, cost, (he.poly_degree,), frames, **_bits(study))
+
+
+def plan_like(network: FoldedNetwork, study: DatasetStudy, name: str, sequences: int) -> Plan:
+    """The network's plan in the form of the candidate called `name` (`candidate_table`).
+
+    Networks of one structure that are planned alike share parameters and layout. Raises PlanError
+    when the network has no such form, or does not fit it.
+    """
+    known = []
+    for form in forms(network, study.he.poly_degree, False, **_bits(study)):
+        known.append(form.name)
+        if form.name == name.partition(", ")[2]:
+            return form.compile(sequences)
+    raise PlanError(
+        f"plan '{name}': got no such form at N={study.he.poly_degree}, expected one of "
+        f"{'; '.join(known)}. Run the conversion notebook (03) again."
+    )
+
+
+def _bits(study: DatasetStudy) -> dict[str, int | None]:
+    return {name: getattr(study.he, name) for name in ("scale_bits", "first_bits", "special_bits")}
 
 
 def candidate_table(choice: Choice) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """One data set's sequences and the folder where its stages leave their artefacts.
 
 fold<k>/exact.pt, polynomial.pt (models), setting.json (what a search chose), plan.npz,
-signature.json, encrypted/ (finished batches).
+signature.json, encrypted/ (finished batches). Where folds are seeds, ensemble/ has the last three
+of their mean.
 """
 
 from __future__ import annotations

@@ -28,7 +28,12 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Parties:
 
 @pytest.mark.parametrize(
     "module",
-    ["heclstm_lib.he.server", "heclstm_lib.evaluation.fanout", "heclstm_lib.batch.command"],
+    [
+        "heclstm_lib.he.server",
+        "heclstm_lib.he.ensemble",
+        "heclstm_lib.evaluation.fanout",
+        "heclstm_lib.batch.command",
+    ],
 )
 def test_importing_the_server_imports_no_secret_type(module: str) -> None:
     secret = {f"heclstm_lib.he.{name}" for name in SECRET_MODULES}
