@@ -7,6 +7,8 @@ order of the patients within a fold nor a decision. The hospital can do it after
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
@@ -34,7 +36,9 @@ def fit_platt(logits: Array, labels: Labels) -> tuple[float, float]:
     if np.ptp(logits) > 0:
         centre, spread = float(np.mean(logits)), float(np.std(logits))
         scaled = (logits - centre) / spread  # log odds of naive Bayes run into the thousands
-        fitted = sm.GLM(target, sm.add_constant(scaled), sm.families.Binomial()).fit()
+        with warnings.catch_warnings():  # of separated or two patients: the targets see to those
+            warnings.simplefilter("ignore")
+            fitted = sm.GLM(target, sm.add_constant(scaled), sm.families.Binomial()).fit()
         level, steepness = map(float, fitted.params)
         if steepness >= 0:
             return level - steepness / spread * centre, steepness / spread

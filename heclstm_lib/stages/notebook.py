@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,10 +55,22 @@ class Stage:
 
 def open_stage(name: str, profile: str, dataset: str, out: str, data: str = "") -> Stage:
     """Open a notebook's stage from its parameters; ConfigError for an unknown profile or set."""
+    warnings.formatwarning = _without_place
     pd.set_option("display.precision", 4, "display.max_colwidth", 160)
     pd.set_option("display.max_columns", 30, "display.max_rows", 200)
     loaded = load_profile(profile)
     return Stage(name, loaded, loaded.study(dataset), Path(out), Path(data) if data else None)
+
+
+def _without_place(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> str:
+    """A warning's words alone: the file it comes from is a path of this machine."""
+    return f"{category.__name__}: {message}\n"
 
 
 def show_text(table: pd.DataFrame) -> Styler:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.stages.conversion import convert_folds, normalised
 from heclstm_lib.stages.encryption import evaluation_subset
+from heclstm_lib.stages.notebook import open_stage
 from heclstm_lib.stages.row_facts import plan_row
 from heclstm_lib.stages.training import Training, prediction_table, run_baselines, train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
@@ -165,3 +168,10 @@ def test_subset_takes_the_classes_in_turn(labels: list[int], at_most: int) -> No
 def test_subset_without_a_limit_is_everything() -> None:
     assert evaluation_subset(np.array([0, 1, 1]), None).tolist() == [0, 1, 2]
     assert evaluation_subset(np.array([0, 0, 0, 1, 0, 1]), 4).tolist() == [0, 1, 3, 5]
+
+
+def test_warnings_in_reports_name_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    open_stage("02_plaintext_training", "smoke", "embedded", str(tmp_path))
+    text = warnings.formatwarning("few patients", UserWarning, __file__, 7)
+    assert text == "UserWarning: few patients\n"
