@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from heclstm_lib.capacity.accuracy import committed_folder
 from heclstm_lib.capacity.answer import answer, answer_json, answer_text, simulated
 from heclstm_lib.capacity.layout import Layout, layout_of
 from heclstm_lib.capacity.layouts import layouts_of, plan_layouts
@@ -26,7 +27,7 @@ from heclstm_lib.evaluation.cost_model import CostLibrary, load_costs
 from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.fold import fold_network
-from heclstm_lib.paths import cache_root, repo_root
+from heclstm_lib.paths import cache_root
 from heclstm_lib.stages.planning import LEAST_BITS
 
 EXAMPLES = """examples:
@@ -182,7 +183,7 @@ def run_validation(args: argparse.Namespace, costs: CostLibrary) -> int:
         f"heclstm capacity --validate --profile {name} --requests {args.requests} --repeats "
         f"{args.repeats} --together {' '.join(map(str, args.together))}"
     )
-    out = args.out or repo_root() / "reports" / "capacity"
+    out = args.out or committed_folder()
     for case in cases:  # kept one by one: they take long
         page = write_validation(validate([case], costs.seconds, repeats=args.repeats), out, command)
     errors = pd.DataFrame(json.loads(page.read_text(encoding="utf-8"))["errors"])

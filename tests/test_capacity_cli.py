@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from heclstm_lib import cli
+from heclstm_lib.capacity import accuracy
 
 SMALL = ("--profile", "smoke", "--together", "8", "64")
 MACHINES = """
@@ -30,6 +31,16 @@ def test_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "100,000 sequences of 10 hospital(s)" in shown and "within 2 days" in shown
     assert "x8," in shown and "x64," in shown and shown.count("cheapest") == 2
     assert "simulation of the cheapest: " in shown
+    assert shown.rstrip().splitlines()[-1].startswith("largest errors against real runs with 1 and")
+
+
+def test_a_package_without_validation_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(accuracy, "committed_folder", lambda: tmp_path)
+    assert cli.main(["capacity", *SMALL]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("no validation is kept here")
+    assert run_json(capsys, *SMALL)["validation"] is None
 
 
 def test_json_of_a_file_of_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,6 +51,7 @@ def test_json_of_a_file_of_machines(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert found["machine"]["name"] == "large" and found["machine"]["price_per_hour"] == 2.5
     assert [one["together"] for one in found["layouts"]] == [8, 64]
     assert all(one["machines"] == 3 for one in found["layouts"])
+    assert found["validation"]["largest_errors"]["seconds"] and found["validation"]["cpu"]
     dear = run_json(capsys, *question, *SMALL, "--price", "5")
     for cheap, twice in zip(found["layouts"], dear["layouts"], strict=True):
         assert twice["money_per_million"] == pytest.approx(2 * cheap["money_per_million"])

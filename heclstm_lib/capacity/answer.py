@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from heclstm_lib.capacity.accuracy import errors_text, kept_validation
 from heclstm_lib.capacity.layout import Layout
 from heclstm_lib.capacity.model import (
     Estimate,
@@ -18,7 +19,7 @@ from heclstm_lib.capacity.tables import check_load, estimate_table
 from heclstm_lib.capacity.workload import DAY_S, Machine, Workload
 from heclstm_lib.results import to_json
 
-SHOWN = ["layout", "batches", "filled", "batch_s", "load_s", "worker_GB", "workers", "machines",
+SHOWN = ["layout", "batches", "filled", "batch_s", "load_s", "reserved_GB", "workers", "machines",
          "hours", "machine_hours", "money_per_million", "in_TB", "out_TB", "stored_TB",
          "upload_MB_per_sequence", "binds", "verdict"]  # fmt: skip
 
@@ -50,7 +51,7 @@ def answer_text(
     source: str,
     check: dict[str, float] | None,
 ) -> str:
-    """The table of layouts, and what it rests on."""
+    """The table of layouts, what it rests on, and how good the committed predictions were."""
     table = estimate_table(found)
     shown = table[[column for column in SHOWN if column in table]]
     until = (
@@ -74,7 +75,7 @@ def answer_text(
             f"simulation of the cheapest: {check['simulated_s'] / 3600:.3g} h, formula "
             f"{check['formula_s'] / 3600:.3g} h ({check['error']:+.1%})",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", errors_text(kept_validation())])
 
 
 def answer_json(
@@ -85,7 +86,7 @@ def answer_json(
     source: str,
     check: dict[str, float] | None,
 ) -> object:
-    """Everything, with units in the names."""
+    """Everything, with units in the names; "validation" is null where none is kept."""
     table = estimate_table(found)
     return to_json(
         {
@@ -94,5 +95,6 @@ def answer_json(
             "costs": source,
             "layouts": table.to_dict("records"),
             "simulation": check,
+            "validation": kept_validation(),
         }
     )

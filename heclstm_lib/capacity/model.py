@@ -63,7 +63,7 @@ def load_of(workload: Workload, machine: Machine, layout: Layout, workers: int) 
         groups=workload.groups,
         batch_s=layout.batch_on(machine.memory_gb * GB) * slow,
         load_s=layout.load_s * slow,
-        start_s=layout.start_s / machine.speed,
+        start_s=layout.start_s / machine.speed + layout.first_s * slow,
         spread=layout.spread,
         failures_s=machine.failures_per_hour / HOUR_S,
         restart_s=machine.restart_s,

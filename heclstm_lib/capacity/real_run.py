@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +19,20 @@ from heclstm_lib.he.client import Client
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.store import write_plan
 
+_LAUNCH = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print("used", used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss)
+sys.exit(code)
+"""
+"""Runs a command from a small process, and says what it used.
+
+Linux counts the memory of whoever starts a process as the process's own largest (until exec), and
+we hold keys and libraries ourselves.
+"""
+
+_USED = re.compile(r"^used ([\d.]+) (\d+)$", re.MULTILINE)
 _EVALUATED = re.compile(r"^\d+: evaluated in ([\d.]+) s$", re.MULTILINE)
 
 
@@ -70,22 +81,23 @@ class RealCase:
         shutil.rmtree(responses, ignore_errors=True)
         names = ("plan.npz", "public.bundle", "requests", "responses")
         command = [sys.executable, "-m", "heclstm_lib.batch", f"--workers={workers}"]
+        command += [str(self.folder / name) for name in names]
         before, begin = os.getloadavg()[0], time.perf_counter()
-        process = subprocess.Popen(
-            [*command, *(str(self.folder / name) for name in names)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        process = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _LAUNCH, *command],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
-        said, used = _wait(process)
-        seconds = time.perf_counter() - begin
-        if process.returncode:
+        seconds, said = time.perf_counter() - begin, process.stdout
+        used = _USED.search(said)
+        if process.returncode or used is None:
             raise BatchError(f"a measured run ended with {process.returncode}: {said[-500:]}")
         first = responses / "0000.response"
         return RealRun(
             workers=workers,
             seconds=seconds,
             request_seconds=tuple(float(found) for found in _EVALUATED.findall(said)),
-            cpu_s=used.ru_utime + used.ru_stime,
-            peak_bytes=used.ru_maxrss * 1024,
+            cpu_s=float(used[1]),
+            peak_bytes=int(used[2]),
             response_bytes=first.stat().st_size,
             load_before=before,
             load_after=os.getloadavg()[0],
@@ -96,15 +108,3 @@ class RealCase:
         scores = self.client.decrypt_outputs(self.folder / "responses" / "0000.response")
         error = np.abs(scores - evaluate_clear(self.plan, self.frames)).mean()
         return float(-np.log2(max(error, 2.0**-52)))
-
-
-def _wait(process: subprocess.Popen[str]) -> tuple[str, resource.struct_rusage]:
-    """What a process said until its end, and what it and the workers it waited for have used.
-
-    The largest resident memory is that of the largest of them: a worker.
-    """
-    with process.stdout or nullcontext(io.StringIO()) as stream:
-        said = stream.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return said, used

@@ -24,7 +24,8 @@ Answer = Callable[[Workload, Machine, Layout], Estimate]
 def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
     """One row a layout; `verdict` is "cheapest", "" or why it cannot be done.
 
-    Columns with units in their names; `together` is how many sequences share a batch.
+    Columns with units in their names; `together` is how many sequences share a batch,
+    `reserved_GB` what is set aside for a worker, all plaintexts in memory.
     """
     best = cheapest(list(estimates))
     return pd.DataFrame([_row(one, one is best) for one in estimates])
@@ -39,7 +40,7 @@ def _row(one: Estimate, best: bool) -> dict[str, object]:
         "filled": one.filled,
         "batch_s": layout.batch_s,
         "load_s": layout.load_s,
-        "worker_GB": (layout.memory_bytes + layout.plaintext_bytes) / GB,
+        "reserved_GB": (layout.memory_bytes + layout.plaintext_bytes) / GB,
         "workers": one.workers_per_machine,
         "machines": one.machines,
         "hours": one.hours,
@@ -137,7 +138,7 @@ def simulation_table(
 def readable_layouts(facts: pd.DataFrame) -> pd.DataFrame:
     """`layout_facts` for reading: seconds a batch, sequence and load, bytes in MB and GB."""
     shown = {"batch_s": facts.batch_s, "sequence_s": facts.batch_s / facts.together,
-             "load_s": facts.load_s, "memory_GB": facts.memory_bytes / 1e9,
+             "load_s": facts.load_s, "reserved_GB": facts.memory_bytes / 1e9,
              "request_MB": facts.request_bytes / 1e6, "response_MB": facts.response_bytes / 1e6,
              "bundle_GB": facts.bundle_bytes / 1e9}  # fmt: skip
     return pd.DataFrame(shown).set_index(facts.together)

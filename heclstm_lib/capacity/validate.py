@@ -16,9 +16,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from heclstm_lib.capacity.accuracy import (
+    MEASURED,
+    RECORD,
+    batch_spread,
+    contention_table,
+    summary_table,
+)
 from heclstm_lib.capacity.layout import layout_of
 from heclstm_lib.capacity.machines import this_machine
 from heclstm_lib.capacity.makespan import makespan_s
+from heclstm_lib.capacity.memory import expected_bytes
 from heclstm_lib.capacity.model import load_of
 from heclstm_lib.capacity.real_run import RealCase, RealRun
 from heclstm_lib.capacity.workload import GB, Machine, Workload
@@ -29,11 +37,7 @@ from heclstm_lib.he.plan import Plan
 from heclstm_lib.provenance import collect_provenance
 from heclstm_lib.results import to_json
 
-TABLE, RECORD = "validation.parquet", "validation.json"
-KEY = ["case", "layout", "requests", "workers"]
-MEASURED = ("seconds", "batch_s", "load_s", "request_bytes", "response_bytes", "bundle_bytes",
-            "worker_bytes")  # fmt: skip
-"""What is both predicted and measured."""
+TABLE = "validation.parquet"
 
 Say = Callable[[str], None]
 
@@ -52,15 +56,17 @@ def predict(case: Case, cost: Cost, machine: Machine, workers: int) -> dict[str,
     """What a run will take: one hospital, full batches, `workers` processes on one machine."""
     layout = layout_of(case.plan, cost, case.layout)
     workload = Workload(case.requests * layout.together)
-    load = load_of(workload, machine, layout, workers)
+    load, memory = load_of(workload, machine, layout, workers), machine.memory_gb * GB
+    first_s = load.load_s + layout.first_s * machine.slowdown(workers) / machine.speed
     return {
         "seconds": makespan_s(load, workers),
         "batch_s": load.batch_s,
-        "load_s": load.load_s,
+        "load_s": first_s,
         "request_bytes": layout.request_bytes,
         "response_bytes": layout.response_bytes,
         "bundle_bytes": layout.bundle_bytes,
-        "worker_bytes": layout.worker_bytes(machine.memory_gb * GB),
+        "memory_bytes": expected_bytes(case.plan, layout.held_share(memory)),
+        "reserved_bytes": layout.worker_bytes(memory),
     }
 
 
@@ -73,8 +79,8 @@ def validate(
 ) -> pd.DataFrame:
     """Run every case `repeats` times on each number of workers; one row a run.
 
-    Columns: KEY, repeat, together, `predicted_X` and `measured_X` for X of MEASURED, and what the
-    machine did meanwhile. Raises BatchError when a request fails.
+    Columns: accuracy.KEY, repeat, together, `predicted_X` and `measured_X` for X of
+    accuracy.MEASURED, and what the machine did meanwhile. Raises BatchError when a request fails.
     """
     machine, rows = this_machine(), []
     for case in cases:
@@ -97,8 +103,8 @@ def validate(
 def measured(real: RealCase, run: RealRun) -> dict[str, float]:
     """A run under the names of a prediction.
 
-    A worker's first request loads keys and model: the longest `workers` times are theirs. NaN
-    where every request is a worker's first one.
+    A worker's first request loads keys and model and uses its memory for the first time: the
+    longest `workers` times are theirs. NaN where every request is a worker's first one.
     """
     ordered = sorted(run.request_seconds)
     later, first = ordered[: -run.workers], ordered[-run.workers :]
@@ -110,7 +116,8 @@ def measured(real: RealCase, run: RealRun) -> dict[str, float]:
         "request_bytes": real.request_bytes,
         "response_bytes": run.response_bytes,
         "bundle_bytes": real.bundle_bytes,
-        "worker_bytes": run.peak_bytes,
+        "memory_bytes": run.peak_bytes,
+        "reserved_bytes": run.peak_bytes,
     }
 
 
@@ -128,42 +135,6 @@ def _circumstances(run: RealRun) -> dict[str, Any]:
     facts = asdict(run)
     kept = ("workers", "request_seconds", "cpu_s", "load_before", "load_after")
     return {name: facts[name] for name in kept}
-
-
-def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Medians over repeats: one row a case, layout, workers and quantity, with its error.
-
-    `error` is predicted over measured, minus one.
-    """
-    rows = []
-    for key, part in runs.groupby(KEY, sort=False):
-        for name in MEASURED:
-            predicted = float(part[f"predicted_{name}"].iloc[0])
-            found = part[f"measured_{name}"]
-            middle = float(found.median())
-            ends = {"measured_low": found.min(), "measured_high": found.max()}
-            numbers = {"quantity": name, "predicted": predicted, "measured": middle} | ends
-            rows.append(
-                dict(zip(KEY, key, strict=True)) | numbers | {"error": predicted / middle - 1}
-            )
-    return pd.DataFrame(rows)
-
-
-def contention_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """How much longer a batch takes with several workers than with one, by layout."""
-    middle = runs.groupby(["case", "layout", "workers"], sort=False)["measured_batch_s"].median()
-    wide = middle.unstack("workers")
-    return wide.div(wide[1], axis=0).drop(columns=1).reset_index()
-
-
-def batch_spread(runs: pd.DataFrame) -> np.ndarray:
-    """Batch seconds of all runs over their run's mean, without those that loaded keys [n]."""
-    parts = []
-    for row in runs.itertuples():
-        later = np.sort(np.asarray(row.request_seconds))[: -row.workers]
-        if len(later) > 1:
-            parts.append(later / later.mean())
-    return np.concatenate(parts) if parts else np.ones(1)
 
 
 def write_validation(runs: pd.DataFrame, folder: Path, command: str) -> Path:

@@ -93,6 +93,11 @@ class Machine:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"Machine.{name}: expected 0 or more, got {getattr(self, name)}.")
 
+    @property
+    def words(self) -> str:
+        """Its size, for a title."""
+        return f"{self.cores} cores, {self.memory_gb:g} GB"
+
     def slowdown(self, workers: int) -> float:
         """How much longer a batch takes beside `workers` - 1 others, linear up to a full machine.
 

@@ -21,34 +21,35 @@ def _lines(axis: Any, table: pd.DataFrame, x: str, y: str) -> None:
     axis.set(xscale="log", yscale="log")
 
 
-def plot_scaling(table: pd.DataFrame) -> Figure:
+def plot_scaling(table: pd.DataFrame, machine: str, price: str) -> Figure:
     """Machine hours, and money per million sequences, against the number of sequences.
 
     table: `capacity.tables.scaling_table`; layouts that do not fit the machine are left out.
+    `machine` says which and how many, `price` what one unit of money is.
     """
     shown = table[table.machines > 0]
     figure, axes = make_axes(1, 2, size=(4.8, 3.8))
     for axis, name, label in (
         (axes[0][0], "machine_hours", "machine hours"),
-        (axes[0][1], "money_per_million", "money per million sequences (price units)"),
+        (axes[0][1], "money_per_million", f"money per million sequences\n({price})"),
     ):
         _lines(axis, shown, "sequences", name)
         axis.set_xlabel("sequences in all")
         axis.set_ylabel(label)
-    axes[0][0].set_title("Work, idle time included")
-    axes[0][1].set_title("Price of a million sequences")
+    axes[0][0].set_title(f"Work, idle time included\n{machine}")
+    axes[0][1].set_title(f"Price of a million sequences\n{machine}")
     axes[0][1].legend(fontsize=7)
     return finish(figure)
 
 
-def plot_deadline(table: pd.DataFrame) -> Figure:
-    """Machines needed against the deadline; a line ends where no number of machines will do."""
+def plot_deadline(table: pd.DataFrame, machine: str) -> Figure:
+    """Machines of a kind needed against the deadline; a line ends where no number will do."""
     figure, axes = make_axes(size=(6.4, 3.8))
     axis = axes[0][0]
     _lines(axis, table[table.verdict.isin(["", "cheapest"])], "deadline_hours", "machines")
     axis.set_xlabel("deadline (hours)")
     axis.set_ylabel("machines")
-    axis.set_title("Machines for a deadline")
+    axis.set_title(f"Machines for a deadline\n{machine}")
     axis.legend(fontsize=7)
     return finish(figure)
 
@@ -95,7 +96,7 @@ def plot_validation(summary: pd.DataFrame) -> Figure:
     axis = axes[0][0]
     ends = [0.8 * shown.measured.min(), 1.25 * shown.measured.max()]
     axis.plot(ends, ends, color="#999999", linewidth=0.8)
-    names = {"seconds": "whole run", "batch_s": "a batch", "load_s": "keys and model"}
+    names = {"seconds": "whole run", "batch_s": "a batch", "load_s": "first batch's extra"}
     for number, (name, label) in enumerate(names.items()):
         for workers, marker in ((1, "o"), (2, "s")):
             rows = shown[(shown.quantity == name) & (shown.workers == workers)]

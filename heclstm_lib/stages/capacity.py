@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from heclstm_lib.capacity.accuracy import committed_folder, contention_table, summary_table
 from heclstm_lib.capacity.layout import Layout
 from heclstm_lib.capacity.layouts import layouts_of, plan_layouts
 from heclstm_lib.capacity.model import machines_for_deadline
 from heclstm_lib.capacity.tables import deadline_table, scaling_table, simulation_table
-from heclstm_lib.capacity.validate import TABLE, contention_table, load_validation, summary_table
+from heclstm_lib.capacity.validate import TABLE, load_validation
 from heclstm_lib.capacity.workload import Machine
 from heclstm_lib.evaluation.cost_model import load_costs
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.fold import fold_network
-from heclstm_lib.paths import cache_root, repo_root
+from heclstm_lib.paths import cache_root
 from heclstm_lib.stages.conversion import SIMULATED, normalised
 from heclstm_lib.stages.planning import LEAST_BITS
 from heclstm_lib.stages.workspace import Workspace
@@ -79,7 +80,7 @@ def plan_study_layouts(space: Workspace) -> Capacity:
 
 def committed_validation() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
     """Runs, their summary and the slowdown of two workers; None where none were kept."""
-    folder = repo_root() / "reports" / "capacity"
+    folder = committed_folder()
     if not (folder / TABLE).is_file():
         return None
     runs = load_validation(folder)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from heclstm_lib.capacity.layout import Layout, packed_share
+from heclstm_lib.capacity.layout import Layout
 from heclstm_lib.capacity.makespan import Load, makespan_s, with_failures
 from heclstm_lib.capacity.model import (
     cheapest,
@@ -74,6 +74,12 @@ def test_memory_holds_fewer_workers_and_binds() -> None:
     assert "needs 4.0 GB" in none.why_not and none.machines == 0 and math.isinf(none.money)
 
 
+def test_fresh_memory_costs_a_worker_once() -> None:
+    fresh = dataclasses.replace(LAYOUT, first_s=5.0)
+    found = estimate(Workload(400), MACHINE, fresh, machines=1)
+    assert found.hours * 3600 == pytest.approx(2 + 1.2 * 5 + 60 + 10 * 120)
+
+
 def test_plaintexts_that_do_not_fit_are_encoded_at_each_use() -> None:
     layout = dataclasses.replace(LAYOUT, plaintext_bytes=8e9, encode_s=40.0)
     assert layout.held_share(16e9) == 0.5
@@ -133,12 +139,6 @@ def test_failures_make_a_batch_longer() -> None:
     assert with_failures(100, 1e-4, 50) == pytest.approx(100 + 0.01 * (50 + 50), rel=1e-2)
     calm, failing = Load(1000, 1, 100.0), Load(1000, 1, 100.0, failures_s=1e-3, restart_s=60)
     assert makespan_s(failing, 10) > makespan_s(calm, 10)
-
-
-def test_wire_share_lies_between_entropy_and_all() -> None:
-    shares = [packed_share(bits) for bits in range(20, 65)]
-    assert shares == sorted(shares)
-    assert all(bits / 64 <= share <= 1 for bits, share in zip(range(20, 65), shares, strict=True))
 
 
 def test_table_marks_one_cheapest_layout() -> None:
