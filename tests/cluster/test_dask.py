@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -176,19 +177,39 @@ def test_no_scheduler_and_no_library(
     with pytest.raises(BatchError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run_on_dask(places, "tcp://127.0.0.1:9", wait_s=1)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ConfigError, match=r"pip install 'heclstm\[cluster\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[cluster\]'"):
         run_on_dask(places)
 
 
 def test_the_command_tries_dask_here(
     made: SmallCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """With a dashboard, on a port of the system's choice."""
     out = tmp_path / "out"
     where = ["--plan", str(made.plan), "--public", str(made.bundle), "--out", str(out)]
     need = str(limit_for(evaluation_mb(read_plan(str(made.plan)))))
     command = ["evaluate", str(made.requests), *where, "--executor", "dask", "--memory-mb", need]
-    assert main(command) == 0
-    assert "4 requests: 4 evaluated" in capsys.readouterr().out
+    assert main([*command, "--dashboard", "127.0.0.1:0"]) == 0
+    said = capsys.readouterr()
+    assert "4 requests: 4 evaluated" in said.out
+    assert re.search(r"dashboard: http://127\.0\.0\.1:\d+/status", said.err)
     assert len(digests(out)) == 4
-    assert main([*command, "--executor", "processes", "--scheduler", "tcp://x:1"]) == 2
-    assert "--scheduler is for --executor dask" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--executor processes --scheduler tcp://x:1", "--scheduler is for --executor dask"),
+        ("--scheduler tcp://x:1 --workers 2", "--workers: not with --scheduler, whose workers run"),
+        ("--scheduler tcp://x:1 --workers 1 --memory-mb 9", "--workers, --memory-mb: not with"),
+        ("--executor dask --scheduler tcp://x:1 --dashboard", "--dashboard: not with --scheduler"),
+        ("--dashboard", "--dashboard is for --executor dask"),
+        ("--executor dask --dashboard here", "expected HOST:PORT or :PORT, got here"),
+        ("--executor dask --workers 0", "--workers: expected at least 1, got 0"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    options: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "requests", "--plan", "plan.npz", *options.split()]) == 2
+    assert expected in capsys.readouterr().err
