@@ -29,7 +29,7 @@ from heclstm_lib.robustness.memory_watch import MemoryWatch
 from heclstm_lib.robustness.outcome import Outcome
 from heclstm_lib.robustness.response_folder import digests
 from heclstm_lib.robustness.small_case import SmallCase, make_case, small_lstm_network
-from heclstm_lib.storage import download, join, list_names, upload
+from heclstm_lib.storage import download, join, list_names
 
 REQUESTS, SEQUENCES, POLY_DEGREE = 32, 4, 16384
 WORKERS, LEAST_ROUNDS = 3, 2
@@ -55,7 +55,7 @@ def run(count: int, seed: int, workdir: Path) -> Outcome:
     need_mb = evaluation_mb(load_plan(case.plan))
     memory_mb, rng = limit_for(need_mb), np.random.default_rng(seed)
     with s3_server("ward", workdir / "s3.log") as store:
-        _upload_case(case, store.url)
+        _upload_case(case, store)
         cluster = DaskProcesses(workdir / "dask", WORKERS, memory_mb)
         try:
             with MemoryWatch(worker=cluster.workers) as watch:
@@ -75,11 +75,11 @@ def run(count: int, seed: int, workdir: Path) -> Outcome:
     )  # fmt: skip
 
 
-def _upload_case(case: SmallCase, bucket: str) -> None:
-    upload(case.plan, join(bucket, "plan.npz"))
-    upload(case.bundle, join(bucket, "public.bundle"))
+def _upload_case(case: SmallCase, store: S3Server) -> None:
+    store.put(case.plan, "plan.npz")
+    store.put(case.bundle, "public.bundle")
     for path in sorted(case.requests.glob("*.request")):
-        upload(path, join(bucket, f"requests/{path.name}"))
+        store.put(path, f"requests/{path.name}")
 
 
 class _Campaign:

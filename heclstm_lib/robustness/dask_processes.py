@@ -22,6 +22,7 @@ from heclstm_lib.cluster.scheduler import MEMORY
 from heclstm_lib.robustness.service_process import free_port
 
 START_S, PAUSE_S = 60.0, 0.05
+ONE_PIECE = 1 << 30
 KEYS = {
     "AWS_ACCESS_KEY_ID": "any",
     "AWS_SECRET_ACCESS_KEY": "any",
@@ -143,6 +144,12 @@ class S3Server:
 
     def __init__(self, bucket: str, log: Path) -> None:
         self.url, self._log = f"s3://{bucket}", log
+
+    def put(self, source: Path, name: str) -> None:
+        """Upload a file as one piece: moto was seen to lose the parts of large ones when slow."""
+        import s3fs
+
+        s3fs.S3FileSystem().put_file(str(source), f"{self.url}/{name}", chunksize=ONE_PIECE)
 
     def counts(self) -> Counter[tuple[str, str]]:
         """Answers with whole files, by method and file name: ("GET", "public.bundle")."""
