@@ -6,12 +6,14 @@ import argparse
 import csv
 import getpass
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from heclstm_lib.batch.folder import REQUEST, RESPONSE
 from heclstm_lib.batch.report import SOME_FAILED
 from heclstm_lib.errors import ConfigError, HeclstmError, SecretError, WireError
 from heclstm_lib.files import replacing
@@ -26,13 +28,26 @@ from heclstm_lib.he.sequence_files import load_frames, load_names, normalise
 from heclstm_lib.he.signature import Signature
 from heclstm_lib.he.store import load_signature
 from heclstm_lib.he.wire import message_checksum
+from heclstm_lib.storage import (
+    Location,
+    find_size,
+    is_url,
+    join,
+    list_names,
+    local_copy,
+    local_path,
+    make_location,
+    outgoing,
+)
 
 Row = dict[str, object]
 
 
 def run_keygen(args: argparse.Namespace) -> int:
     """Make a client's keys: the secret bundle stays, the public bundle goes to the server."""
-    signature = load_signature(args.signature)
+    signature = _read_signature(args.signature)
+    if is_url(args.public):
+        find_size(make_location(args.public))  # else keys would be made that nobody gets
     if args.secret.exists() and not args.force:
         raise SecretError(
             f"{args.secret} exists; without its key no result made for it can be read. Name "
@@ -42,7 +57,9 @@ def run_keygen(args: argparse.Namespace) -> int:
     keys = SecretKeys(signature.params)
     private = write_secret(keys, args.secret, passphrase)
     with tqdm(total=2 + len(signature.rotations), desc="keys", unit="key") as bar:
-        public = Client(signature, keys).write_public_bundle(args.public, bar.update)
+        client = Client(signature, keys)
+        with outgoing(args.public) as path:
+            public = client.write_public_bundle(path, bar.update)
     lock = "locked with the passphrase" if passphrase else "not locked with a passphrase"
     print(f"{args.secret}: {private} bytes, permissions 0600, {lock}. Never copy it to a server.")
     print(f"{args.public}: {public} bytes, for the server.")
@@ -51,6 +68,8 @@ def run_keygen(args: argparse.Namespace) -> int:
 
 def run_encrypt(args: argparse.Namespace) -> int:
     """Encrypt a file of frames into as many request files as the plan's batches need."""
+    if is_url(args.out):
+        list_names(make_location(args.out))  # does the store answer?
     client = _open_client(args)
     signature = client.signature
     frames = load_frames(args.frames, signature)
@@ -76,17 +95,12 @@ def _encrypt_one(
 ) -> int:  # fmt: skip
     """One request, visible under its name only when what was sent is kept; its size in bytes."""
     ids = random_ids(len(frames))
-    path = args.out / f"{number:05d}-{ids[0][:8]}.request"
-    hidden = path.with_name(f".{path.name}")
-    try:
+    with outgoing(join(str(args.out), f"{number:05d}-{ids[0][:8]}{REQUEST}")) as hidden:
         size = client.encrypt_batch(frames, hidden, ids, bar.update, names)
         check = check_range(client.signature, frames)
         found = (None, None) if check is None else (check.distance, check.fraction)
         kept = [None if one is None else one.tolist() for one in found]
         write_sent(Sent(message_checksum(hidden), ids, names, *kept), _sent(args))
-        hidden.replace(path)
-    finally:
-        hidden.unlink(missing_ok=True)
     return size
 
 
@@ -95,14 +109,16 @@ def run_decrypt(args: argparse.Namespace) -> int:
     if args.share and not args.share_error:
         raise ConfigError("--share needs --share-error, the encryption's error of a score.")
     client = _open_client(args)
-    found = sorted(args.responses.glob("[!.]*.response")) if args.responses.is_dir() else []
+    found = _find_responses(args.responses)
     if not found:
         raise WireError(f"{args.responses}: no file *.response there. Is this the right folder?")
     rows: list[Row] = []
     failures: list[str] = []
-    for path in tqdm(found, desc="decrypting", unit="response"):
+    for location in tqdm(found, desc="decrypting", unit="response"):
         try:
-            rows += _decrypt_one(client, path, _sent(args))
+            with tempfile.TemporaryDirectory() as folder:
+                path = local_copy(location, Path(folder))
+                rows += _decrypt_one(client, path, _sent(args))
         except HeclstmError as error:
             failures.append(str(error))
     if rows:
@@ -114,6 +130,19 @@ def run_decrypt(args: argparse.Namespace) -> int:
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return SOME_FAILED if failures else 0
+
+
+def _find_responses(text: str) -> list[Location]:
+    """The responses of a folder, by name."""
+    folder = make_location(text)
+    local = local_path(folder)
+    if local is None:
+        names = list_names(folder)
+    else:
+        names = sorted(path.name for path in local.iterdir()) if local.is_dir() else []
+    return [
+        join(folder, one) for one in names if one.endswith(RESPONSE) and not one.startswith(".")
+    ]
 
 
 def _decrypt_one(client: Client, path: Path, sent_folder: Path) -> list[Row]:
@@ -154,9 +183,14 @@ def _write_table(rows: Sequence[Row], path: Path, mode: int = PRIVATE) -> None:
 
 
 def _open_client(args: argparse.Namespace) -> Client:
-    signature: Signature = load_signature(args.signature)
+    signature = _read_signature(args.signature)
     passphrase = _passphrase(args) if is_locked(args.secret) else None
     return Client(signature, load_secret(args.secret, signature, passphrase))
+
+
+def _read_signature(text: str) -> Signature:
+    with tempfile.TemporaryDirectory() as folder:
+        return load_signature(local_copy(make_location(text), Path(folder)))
 
 
 def _sent(args: argparse.Namespace) -> Path:

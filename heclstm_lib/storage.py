@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -123,6 +124,27 @@ def upload(source: Path, location: Location) -> None:
             system.put_file(str(source), path)
 
 
+@contextmanager
+def outgoing(text: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a path to write a file to, which is at an address when the block ended well.
+
+    Raises as `make_location`, and StorageError when the store does not take it.
+    """
+    location = make_location(text)
+    path = local_path(location)
+    if path is not None:
+        hidden = path.with_name(f".{path.name}")
+        try:
+            yield hidden
+            hidden.replace(path)
+        finally:
+            hidden.unlink(missing_ok=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / base_name(location)
+        upload(Path(folder) / base_name(location), location)
+
+
 def create(location: Location, data: bytes) -> None:
     """Write a small file unless there is one.
 
@@ -163,7 +185,7 @@ def missing(what: str, error: ImportError) -> ConfigError:
     """The error for libraries that only clusters and object stores need."""
     return ConfigError(
         f"{what} is not installed ({error}); clusters and object stores need it. "
-        "pip install 'heclstm[cluster]'"
+        "In a checkout: pip install -e '.[cluster]'"
     )
 
 

@@ -99,6 +99,32 @@ def test_reading_data_loads_neither_torch_nor_tenseal() -> None:
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
+BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {names}:
+            raise ModuleNotFoundError(f"{{name}} is blocked by a test", name=name)
+
+sys.meta_path.insert(0, Blocked())
+import heclstm_lib.cli, heclstm_lib.runner, heclstm_lib.stages, heclstm_lib.study
+for path in {stages}:
+    __import__(path)
+sys.exit(heclstm_lib.cli.main({arguments}))
+"""
+
+
+@pytest.mark.parametrize("command", ["study", "plan", "evaluate"])
+def test_a_study_needs_nothing_of_the_cluster(command: str) -> None:
+    names = {"dask", "distributed", "fsspec", "s3fs", "snakemake", "bokeh", "moto"}
+    stages = [f"heclstm_lib.stages.{path.stem}" for path in (PACKAGE / "stages").glob("[!_]*.py")]
+    code = BLOCKED.format(names=names, stages=stages, arguments=[command, "--help"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: heclstm {command}" in done.stdout
+
+
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_module_is_short_and_documented(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

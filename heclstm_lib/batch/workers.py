@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from contextlib import contextmanager
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from heclstm_lib.provenance import thread_counts
+
+LEAST_S = 1e-3
+"""What faulthandler takes at least."""
 
 _process = {"is_worker": False}
 
@@ -65,19 +69,43 @@ def _end_with_parent() -> None:
 def ended_after(seconds: float) -> Iterator[None]:
     """End this worker if the block takes longer: SEAL was seen to spin when memory was short.
 
-    In other processes it does nothing. MemoryError when there is no room for the watching thread.
+    Blocks may run in several threads at once; then whichever is over time ends the worker. In
+    other processes it does nothing. MemoryError when there is no room for the watching thread.
     """
     if not is_worker():
         yield
         return
+    block = object()
     try:
-        faulthandler.dump_traceback_later(seconds, exit=True)
-    except RuntimeError as error:
-        raise MemoryError(str(error)) from error
-    try:
+        _watch_until(block, time.monotonic() + seconds)
         yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        _watch_until(block, None)
+
+
+_ends: dict[object, float] = {}
+_watching = threading.Lock()
+
+
+def _watch_until(block: object, end: float | None) -> None:
+    """Add a block's end, None to drop it; the process ends at the earliest.
+
+    Only faulthandler's timer, which is one for the process, needs no lock of Python's, which SEAL
+    holds.
+    """
+    with _watching:
+        if end is None:
+            _ends.pop(block, None)
+        else:
+            _ends[block] = end
+        if not _ends:
+            faulthandler.cancel_dump_traceback_later()
+            return
+        left_s = max(min(_ends.values()) - time.monotonic(), LEAST_S)
+        try:
+            faulthandler.dump_traceback_later(left_s, exit=True)
+        except RuntimeError as error:
+            raise MemoryError(str(error)) from error
 
 
 def _limit_threads(most: int) -> None:

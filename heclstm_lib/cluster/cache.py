@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from heclstm_lib.storage import Location, download, local_path
 VARIABLE = "HECLSTM_CLUSTER_CACHE"
 FOLDER_LIMIT = 32 << 30
 """Bytes the files of the folder may take; those used longest ago go first."""
+
+OURS = re.compile(r"[0-9a-f]{64}\.(bundle|npz)")
+"""Names of the files that this module makes."""
 
 Check = Callable[[Path, str], None]
 
@@ -99,10 +103,14 @@ def _holds(path: Path, digest: str, check: Check) -> bool:
 
 
 def _make_room(path: Path) -> None:
-    """Delete what ended writers of a file left, then the oldest files beyond the limit."""
+    """Delete what ended writers of a file left, then the oldest files beyond the limit.
+
+    Only files that `_fetch` made: the folder is configured by people, who may err.
+    """
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)
-    files = sorted(path.parent.glob("[!.]*"), key=lambda one: one.stat().st_mtime)
+    ours = [one for one in path.parent.iterdir() if OURS.fullmatch(one.name) and one.is_file()]
+    files = sorted(ours, key=lambda one: one.stat().st_mtime)
     total = sum(one.stat().st_size for one in files)
     while files and total > FOLDER_LIMIT:
         total -= files[0].stat().st_size

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,23 +17,19 @@ from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.batch.run import PATIENCE_S, OnResult, run_jobs
 from heclstm_lib.batch.task import Result, reason
 from heclstm_lib.batch.workers import make_executor
-from heclstm_lib.cluster.dask_executor import (
-    MEMORY,
-    DaskExecutor,
-    SchedulerLost,
-    WorkersLost,
-    await_worker,
-    connect,
-)
+from heclstm_lib.cluster.dask_executor import DaskExecutor, SchedulerLost, WorkersLost
 from heclstm_lib.cluster.jobs import RemoteJob, find_remote_jobs, finished_names, read_plan
 from heclstm_lib.cluster.need import evaluation_mb, offered_mb
+from heclstm_lib.cluster.scheduler import MEMORY, Connection, await_worker
 from heclstm_lib.cluster.task import evaluate_remote_job
-from heclstm_lib.errors import BatchError
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.storage import Location, make_location, missing
 
 WAIT_S = 30.0
 """For a scheduler to answer, and for the first worker."""
+
+RETURN_S = 600.0
+"""For a lost scheduler to come back to its address."""
 
 ABSENCE_S = 30.0
 """How often a user is told that no worker is there."""
@@ -74,24 +70,34 @@ def run_on_dask(
     scheduler: str | None = None,
     workers: int = 1,
     memory_mb: int | None = None,
+    dashboard: str | None = None,
     wait_s: float = WAIT_S,
+    return_s: float = RETURN_S,
     **options: Any,
 ) -> BatchReport:
     """A batch on the Dask cluster of a scheduler, else on one of `workers` processes made here.
 
-    `memory_mb` limits each of those (default: its share of this machine's). Raises BatchError when
-    no scheduler or worker is there, or the scheduler is lost; else as `run_places`.
+    `memory_mb` limits each of those (default: its share of this machine's); `dashboard` as in
+    `local_cluster`. Raises BatchError when no scheduler or worker is there within `wait_s` seconds,
+    or a scheduler that was lost is not back within `return_s`; else as `run_places`.
     """
     plan = read_plan(places.plan)
     need_mb = evaluation_mb(plan)
     with ExitStack() as stack:
         if scheduler is None:
-            scheduler = stack.enter_context(local_cluster(workers, memory_mb))
-        client = stack.enter_context(connect(scheduler, wait_s))
-        await_worker(client, need_mb, wait_s)
-        executor = DaskExecutor(client, need_mb)
+            scheduler = stack.enter_context(local_cluster(workers, memory_mb, dashboard=dashboard))
+        connection = stack.enter_context(closing(Connection(scheduler, wait_s, _say)))
+        await_worker(connection.client, need_mb, wait_s)
+        executor = DaskExecutor(connection.client, need_mb)
+
+        def renew() -> Executor:
+            executor.renew(lambda: connection.renew(return_s))
+            return executor
+
         stack.enter_context(executor.absence_told(_say, ABSENCE_S))
-        return run_places(places, plan, executor, in_flight=executor.in_flight, **options)
+        return run_places(
+            places, plan, executor, renew=renew, in_flight=executor.in_flight, **options
+        )
 
 
 def _say(text: str) -> None:
@@ -110,7 +116,7 @@ def run_places(
 ) -> BatchReport:
     """Evaluate what is not finished; `options` are renew, in_flight and tries of `run_jobs`.
 
-    Raises as `find_remote_jobs`, and BatchError when the executor's scheduler is lost.
+    Raises as `find_remote_jobs`, and what `renew` raises.
     """
     jobs = places.jobs(plan, patience_s, flood_bits)
     done = finished_names(jobs)
@@ -122,12 +128,8 @@ def run_places(
 
 def _lost(job: RemoteJob, error: BaseException) -> Result:
     """What became of a job whose task raised."""
-    if isinstance(error, SchedulerLost):
-        raise BatchError(
-            "the connection to Dask's scheduler was lost, or the scheduler was restarted "
-            f"({error}). Finished responses are kept. See that the scheduler runs, then give the "
-            "same command again: it goes on with the rest."
-        ) from error
+    if isinstance(error, SchedulerLost):  # no fault of the request, and it may be finished
+        return Result(job.name, "claimed")
     if isinstance(error, WorkersLost | BrokenExecutor):
         return Result(
             job.name,
@@ -145,7 +147,8 @@ def local_cluster(
     """A Dask cluster of processes on this machine while the block runs; yields its address.
 
     Each process gets `memory_mb` (default: its share of what is there), which its nanny enforces;
-    evaluations get three quarters of it.
+    evaluations get three quarters of it. `dashboard` is the address and port of its dashboard, the
+    link to which is said; without it there is none.
     """
     try:
         from distributed import LocalCluster
@@ -157,4 +160,6 @@ def local_cluster(
         memory_limit=share_mb << 20, resources={MEMORY: offered_mb(share_mb)},
         dashboard_address=dashboard, local_directory=folder,
     ) as cluster:  # fmt: skip
+        if dashboard is not None:
+            _say(f"dashboard: {cluster.dashboard_link}")
         yield cluster.scheduler_address

@@ -20,16 +20,14 @@ from typing import Any
 
 from heclstm_lib.batch.task import Result
 from heclstm_lib.batch.workers import become_worker
-from heclstm_lib.cluster.need import limit_for
-from heclstm_lib.errors import BatchError, HeclstmError
-from heclstm_lib.storage import missing
+from heclstm_lib.cluster.scheduler import MEMORY, known_workers, slots
+from heclstm_lib.errors import HeclstmError
 
-MEMORY = "memory_MB"
-"""The abstract resource of a worker that evaluations share."""
-
-PAUSE_S = 0.2
 AHEAD = 1
 """Tasks a worker has waiting, so that it need not wait for the next."""
+
+LOOK_S = 1.0
+"""The scheduler is asked for its workers no more often: it may have hundreds."""
 
 
 class WorkersLost(HeclstmError):
@@ -44,14 +42,23 @@ class DaskExecutor(Executor):
     """Runs tasks on the workers of a client's cluster that have the memory.
 
     Dask repeats a task whose worker ended, on another one or the restarted one, up to the
-    scheduler's `allowed-failures` (3) times; then the future raises WorkersLost. It raises
-    SchedulerLost when nothing is known of the task any more.
+    scheduler's `allowed-failures` (3) times; at the next loss the future raises WorkersLost. It
+    raises SchedulerLost when nothing is known of the task any more: `renew` takes a new client.
     """
 
     def __init__(self, client: Any, need_mb: int) -> None:
         """`client` is a `distributed.Client`, `need_mb` what one task takes of a worker."""
         self._client, self._need_mb = client, need_mb
-        self._slots = 1
+        self._slots, self._asked = 1, -LOOK_S
+        self._asking = threading.Lock()
+
+    def renew(self, make: Callable[[], Any]) -> None:
+        """Run what comes on the cluster of the client that `make` returns, and may wait for.
+
+        It may close the old one: who asks a client that is closed meanwhile would wait for ever.
+        """
+        with self._asking:
+            self._client = make()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run `fn(*args)` on a worker; the task is called after the first argument's `name`."""
@@ -73,10 +80,15 @@ class DaskExecutor(Executor):
         """Nothing is left running by the batch, and the client is its maker's to close."""
 
     def in_flight(self) -> int:
-        """How many tasks to have submitted: what the workers there are now run, and a few more."""
-        fitting = self._fitting()
-        if fitting is not None:
-            self._slots = max(1, sum(count + AHEAD for count in fitting))
+        """How many tasks to have submitted: what the workers there are now run, and a few more.
+
+        Without workers it is what those run that were there before: others take their place.
+        """
+        if (now := time.monotonic()) - self._asked >= LOOK_S:
+            self._asked = now
+            fitting = self._fitting()
+            if fitting:
+                self._slots = sum(count + AHEAD for count in fitting)
         return self._slots
 
     @contextmanager
@@ -103,16 +115,11 @@ class DaskExecutor(Executor):
     def _fitting(self) -> list[int] | None:
         """Tasks that run at a time on each worker where any does; None without a scheduler."""
         try:
-            workers = self._client.scheduler_info()["workers"].values()
+            with self._asking:
+                workers = known_workers(self._client)
         except Exception:  # no scheduler: the futures say so
             return None
         return [count for worker in workers if (count := slots(worker, self._need_mb))]
-
-
-def slots(worker: dict[str, Any], need_mb: int) -> int:
-    """How many tasks of this size run at a time on a worker, as the scheduler describes it."""
-    room = int(worker.get("resources", {}).get(MEMORY, 0) // need_mb)
-    return min(int(worker["nthreads"]), room)
 
 
 def _cancel_with(inner: Any, outer: Future[Any]) -> None:
@@ -153,37 +160,3 @@ def run_on_worker(fn: Callable[..., Any], *args: Any) -> Any:
     if under_nanny and isinstance(result, Result) and result.spent:
         os._exit(1)
     return result
-
-
-def connect(address: str, wait_s: float) -> Any:
-    """A client of the scheduler at an address; BatchError when it does not answer in time."""
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise missing("dask.distributed", error) from error
-    try:
-        return Client(address, timeout=wait_s, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise BatchError(
-            f"no Dask scheduler answers at {address} ({error}). Start one (dask scheduler), or "
-            "leave --scheduler out to try it on this machine."
-        ) from error
-
-
-def await_worker(client: Any, need_mb: int, wait_s: float) -> None:
-    """Wait for a worker that can take a task; BatchError when there is none in time."""
-    end = time.monotonic() + wait_s
-    while True:
-        workers = list(client.scheduler_info()["workers"].values())
-        if any(slots(worker, need_mb) for worker in workers):
-            return
-        if time.monotonic() > end:
-            break
-        time.sleep(PAUSE_S)
-    most = max((worker.get("resources", {}).get(MEMORY, 0) for worker in workers), default=0)
-    raise BatchError(
-        f"an evaluation takes about {need_mb} MB, but of {len(workers)} worker(s) the largest "
-        f"offers {most:g} (resource {MEMORY}). Start workers that do: dask worker ADDRESS "
-        f"--nthreads 1 --memory-limit {limit_for(need_mb)}MiB --resources {MEMORY}={need_mb}; on "
-        f"this machine --memory-mb {limit_for(need_mb)}. Or plan a smaller model."
-    )

@@ -42,7 +42,10 @@ CAMPAIGNS = {
     "disk": Campaign("disk", "full disks and missing permissions under a batch", 42, 7),
     "clients": Campaign("clients", "clumsy and hostile clients, fifty at once", 90, 18),
     "cluster": Campaign(
-        "cluster", "Dask workers killed in a batch from and to S3 (needs heclstm[cluster])", 30, 3
+        "cluster",
+        "Dask workers, scheduler killed in a batch from and to S3 (needs heclstm[cluster])",
+        30,
+        3,
     ),
     "overhead": Campaign(
         "overhead", "the same batches on Dask and on plain processes, timed", 5, 1

@@ -1,8 +1,9 @@
-"""What Dask costs: the same batches on two plain processes and on two Dask workers, in turn.
+"""What Dask costs: the same batches on two plain processes and on two Dask workers, in pairs.
 
-Both run the same task on the same files with keys and model loaded before; so what differs is the
-way of task and result, and the processes of scheduler and client. A task is a batch of the default
-profile's network with initial weights, some seconds each.
+Which of a pair comes first changes from pair to pair. Both run the same task on the same files with
+keys and model loaded before; so what differs is the way of task and result, and the processes of
+scheduler and client. A task is a batch of the default profile's network with initial weights, some
+seconds each.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import torch
 
 from heclstm_lib.batch.workers import make_executor
 from heclstm_lib.cluster.command import Places, local_cluster, run_places
-from heclstm_lib.cluster.dask_executor import DaskExecutor, await_worker, connect
+from heclstm_lib.cluster.dask_executor import DaskExecutor
 from heclstm_lib.cluster.need import evaluation_mb
+from heclstm_lib.cluster.scheduler import await_worker, connect
 from heclstm_lib.compiler.untrained import untrained_model
 from heclstm_lib.config import load_profile
 from heclstm_lib.he.plan import Plan
@@ -59,8 +61,9 @@ def run(count: int, seed: int, workdir: Path) -> Outcome:
         batches.task_s.clear()
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(count):
-            for name, executor in ways.items():
-                taken[name].append(batches.take(f"{number}-{name}", executor))
+            order = list(ways) if number % 2 == 0 else list(ways)[::-1]
+            for name in order:  # else what a batch leaves would always help or harm the same way
+                taken[name].append(batches.take(f"{number}-{name}", ways[name]))
     wrong = min(batches.wrong, count)
     return Outcome(
         "overhead of Dask", count, count - wrong, wrong, 0, 0, time.perf_counter() - begin,

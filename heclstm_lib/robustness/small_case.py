@@ -11,7 +11,7 @@ from heclstm_lib.compiler.chain import choose_parameters
 from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.he.client import Client
 from heclstm_lib.he.store import write_plan, write_signature
-from heclstm_lib.models.folded import FoldedNetwork
+from heclstm_lib.models.folded import GATES, FoldedNetwork, GateForm
 
 FRAMES, SIZE, CHANNELS, SEQUENCES = 2, 12, 2, 2
 
@@ -37,10 +37,15 @@ def make_small_case(folder: Path, requests: int = 8, seed: int = 0) -> SmallCase
 
 
 def make_case(
-    folder: Path, network: FoldedNetwork, poly_degree: int, requests: int, seed: int = 0
+    folder: Path,
+    network: FoldedNetwork,
+    poly_degree: int,
+    requests: int,
+    seed: int = 0,
+    sequences: int = SEQUENCES,
 ) -> SmallCase:
-    """Plan, keys and requests of a network; frames by seed."""
-    plan = plan_network(network, choose_parameters(network, poly_degree), SEQUENCES)
+    """Plan, keys and requests of a network, each of `sequences` sequences; frames by seed."""
+    plan = plan_network(network, choose_parameters(network, poly_degree), sequences)
     server, asked = folder / "server", folder / "requests"
     server.mkdir(parents=True)
     asked.mkdir()
@@ -50,7 +55,7 @@ def make_case(
     client.write_public_bundle(server / "public.bundle")
     rng = np.random.default_rng([seed, 1])
     for number in range(requests):
-        frames = rng.normal(size=(SEQUENCES, plan.inputs.frames, *plan.inputs.shape))
+        frames = rng.normal(size=(sequences, plan.inputs.frames, *plan.inputs.shape))
         client.encrypt_batch(frames, asked / f"{number:02d}.request")
     return SmallCase(server / "plan.npz", server / "public.bundle", asked, client)
 
@@ -72,4 +77,26 @@ def small_network(seed: int) -> FoldedNetwork:
         spatial=rng.normal(size=(FRAMES, 16 * CHANNELS)) / 6,
         temporal=np.zeros((FRAMES, 0)),
         bias=0.2,
+    )
+
+
+def small_lstm_network(seed: int) -> FoldedNetwork:
+    """Random weights: a convolution on 2 x 2 places, an LSTM over two frames (12 levels)."""
+    rng = np.random.default_rng([seed, 0])
+    hidden, width = 2, 4 * CHANNELS
+    form = GateForm.from_coefficients(np.array([0.5, 0.25, 0.05]))
+    return FoldedNetwork(
+        frames=FRAMES,
+        image_size=4,
+        stride=2,
+        conv_weight=rng.normal(size=(CHANNELS, 1, 2, 2)) / 2,
+        conv_bias=rng.normal(size=CHANNELS) / 10,
+        dense=(),
+        gates=(form,) * len(GATES),
+        gate_input=rng.normal(size=(len(GATES), hidden, width)) / 20,
+        gate_bias=rng.normal(size=(len(GATES), hidden)) / 10 + form.shift,
+        gate_recurrent=rng.normal(size=(len(GATES), hidden, hidden)) / 14,
+        spatial=rng.normal(size=(FRAMES, width)) / 3,
+        temporal=rng.normal(size=(FRAMES, hidden)),
+        bias=0.25,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from faulty import Inline
 
-from heclstm_lib import party_cli
+from heclstm_lib import evaluate_cli
 from heclstm_lib.batch import command
 from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.batch.run import evaluate_folder
@@ -59,12 +59,12 @@ def test_the_command_floods_with_a_fresh_zero_unless_told_otherwise(
     monkeypatch.setattr(command, "evaluate_folder", evaluate)
     where = ["--plan", str(case.plan), "--public", str(case.bundle), "--out", str(tmp_path)]
     args = make_parser().parse_args(["evaluate", str(case.requests), *where, *given])
-    assert party_cli.run_evaluate(args) == 0
+    assert evaluate_cli.run_evaluate(args) == 0
     assert seen == [bits]
 
 
 def test_what_is_no_number_of_bits() -> None:
     for text in ("-1", "many", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="expected a number of bits or off"):
-            party_cli.flood_bits(text)
+            evaluate_cli.flood_bits(text)
     assert ServiceOptions().flood_bits == 0

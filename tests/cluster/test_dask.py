@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,21 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from slow_tasks import Timed, die_always, die_once, hold, run_out_of_memory, take_time
+from slow_tasks import Timed, die_always, die_once, note_key, run_out_of_memory, take_time
 from stores import Store, put
 
 from heclstm_lib.batch.command import run_batch
 from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.batch.task import Result
 from heclstm_lib.cluster import command
-from heclstm_lib.cluster.command import Places, local_cluster, run_on_dask, run_on_processes
-from heclstm_lib.cluster.dask_executor import DaskExecutor, await_worker, connect
+from heclstm_lib.cluster.command import Places, local_cluster, run_on_dask
+from heclstm_lib.cluster.dask_executor import DaskExecutor
 from heclstm_lib.cluster.jobs import read_plan
 from heclstm_lib.cluster.need import evaluation_mb, limit_for
-from heclstm_lib.cluster.task import evaluate_remote_job
+from heclstm_lib.cluster.scheduler import await_worker, connect
 from heclstm_lib.errors import BatchError, ConfigError
 from heclstm_lib.party_cli import main
-from heclstm_lib.robustness.dask_processes import DaskProcesses
 from heclstm_lib.robustness.response_folder import digests
 from heclstm_lib.robustness.small_case import SmallCase
 from heclstm_lib.storage import download, join, list_names
@@ -113,6 +112,15 @@ def test_a_worker_killed_once_costs_nothing(
     assert digests(fetched(places, tmp_path / "out")) == digests(right)
 
 
+def test_a_task_is_called_after_its_request(
+    made: SmallCase, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places.of(made.plan, made.bundle, made.requests, tmp_path)
+    assert evaluate_with(note_key, places, address, monkeypatch).evaluated == NAMES
+    for name in NAMES:
+        assert (tmp_path / f"{name}.key").read_text().startswith(f"evaluate-{name}-")
+
+
 def test_a_worker_out_of_memory_is_replaced(
     made: SmallCase, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: Path
 ) -> None:
@@ -132,37 +140,6 @@ def test_a_request_that_kills_every_worker_is_found_out(
     assert sorted(report.evaluated + report.finished) == ["00", "02", "03"]
     assert [one.name for one in report.failed] == ["01"]
     assert "each worker that tried it ended" in report.failed[0].reason
-
-
-@pytest.mark.slow
-def test_a_lost_scheduler_is_said_and_the_rest_is_done_later(
-    made: SmallCase, bucket: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, right: Path,
-) -> None:  # fmt: skip
-    places = put(made, bucket)
-    cluster = DaskProcesses(tmp_path / "dask", 1, 1000)
-    try:
-
-        def kill() -> None:
-            while "00.response" not in list_names(places.responses):
-                time.sleep(0.05)
-            cluster.kill_scheduler()
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        begin = time.perf_counter()
-        with pytest.raises(BatchError, match="connection to Dask's scheduler was lost") as caught:
-            evaluate_with(hold, places, cluster.address, monkeypatch)
-        assert "Finished responses are kept" in str(caught.value)
-        assert "give the same command again" in str(caught.value)
-        assert time.perf_counter() - begin < 40
-        killer.join()
-    finally:
-        cluster.close()
-    monkeypatch.setattr(command, "evaluate_remote_job", evaluate_remote_job)
-    report = run_on_processes(places, flood_bits=None)
-    assert (report.evaluated, report.finished) == (NAMES[1:], NAMES[:1])
-    assert digests(fetched(places, tmp_path / "out")) == digests(right)
 
 
 def test_memory_limits_how_many_run_on_a_worker(tmp_path: Path) -> None:
@@ -200,19 +177,39 @@ def test_no_scheduler_and_no_library(
     with pytest.raises(BatchError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run_on_dask(places, "tcp://127.0.0.1:9", wait_s=1)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ConfigError, match=r"pip install 'heclstm\[cluster\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[cluster\]'"):
         run_on_dask(places)
 
 
 def test_the_command_tries_dask_here(
     made: SmallCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """With a dashboard, on a port of the system's choice."""
     out = tmp_path / "out"
     where = ["--plan", str(made.plan), "--public", str(made.bundle), "--out", str(out)]
     need = str(limit_for(evaluation_mb(read_plan(str(made.plan)))))
     command = ["evaluate", str(made.requests), *where, "--executor", "dask", "--memory-mb", need]
-    assert main(command) == 0
-    assert "4 requests: 4 evaluated" in capsys.readouterr().out
+    assert main([*command, "--dashboard", "127.0.0.1:0"]) == 0
+    said = capsys.readouterr()
+    assert "4 requests: 4 evaluated" in said.out
+    assert re.search(r"dashboard: http://127\.0\.0\.1:\d+/status", said.err)
     assert len(digests(out)) == 4
-    assert main([*command, "--executor", "processes", "--scheduler", "tcp://x:1"]) == 2
-    assert "--scheduler is for --executor dask" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--executor processes --scheduler tcp://x:1", "--scheduler is for --executor dask"),
+        ("--scheduler tcp://x:1 --workers 2", "--workers: not with --scheduler, whose workers run"),
+        ("--scheduler tcp://x:1 --workers 1 --memory-mb 9", "--workers, --memory-mb: not with"),
+        ("--executor dask --scheduler tcp://x:1 --dashboard", "--dashboard: not with --scheduler"),
+        ("--dashboard", "--dashboard is for --executor dask"),
+        ("--executor dask --dashboard here", "expected HOST:PORT or :PORT, got here"),
+        ("--executor dask --workers 0", "--workers: expected at least 1, got 0"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    options: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "requests", "--plan", "plan.npz", *options.split()]) == 2
+    assert expected in capsys.readouterr().err

@@ -12,6 +12,7 @@ from stores import Store, put
 
 from heclstm_lib.batch.command import run_batch
 from heclstm_lib.batch.report import BatchReport
+from heclstm_lib.cluster import cache
 from heclstm_lib.cluster.cache import fetch_bundle
 from heclstm_lib.cluster.command import Places, run_on_processes, run_places
 from heclstm_lib.cluster.jobs import find_remote_jobs, read_digest, read_plan
@@ -119,6 +120,22 @@ def test_a_damaged_cache_is_fetched_again_and_another_bundle_refused(
     assert store.counts["GET", "public.bundle"] == 1
     with pytest.raises(IntegrityError, match="it was replaced since the batch began"):
         fetch_bundle(places.bundle, "0" * 64)
+
+
+def test_only_files_of_the_cache_make_room(
+    made: SmallCase, bucket: str, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached.mkdir()
+    ours = [cached / f"{'0' * 64}.bundle", cached / f"{'a' * 64}.npz"]
+    foreign = [cached / name for name in ("notes.txt", "thesis.bundle", f"{'0' * 63}.npz", "x.npz")]
+    for path in (*ours, *foreign):
+        path.write_bytes(b"some bytes")
+    (cached / f"{'b' * 64}.npz").mkdir()
+    monkeypatch.setattr(cache, "FOLDER_LIMIT", 0)
+    places = put(made, bucket)
+    path = fetch_bundle(places.bundle, read_digest(places.bundle))
+    assert path.is_file() and all(one.is_file() for one in foreign)
+    assert not any(one.exists() for one in ours)
 
 
 def test_keys_that_do_not_fit_stop_all(made: SmallCase, bucket: str, tmp_path: Path) -> None:

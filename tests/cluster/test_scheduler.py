@@ -1,0 +1,144 @@
+"""A scheduler that is lost in the middle of a batch, and what is asked of one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slow_tasks import take_longer
+from stores import Store, put
+
+from heclstm_lib.batch.command import run_batch
+from heclstm_lib.batch.report import BatchReport
+from heclstm_lib.cluster import command
+from heclstm_lib.cluster.command import Places, run_on_dask
+from heclstm_lib.cluster.dask_executor import DaskExecutor
+from heclstm_lib.cluster.scheduler import known_workers
+from heclstm_lib.errors import BatchError
+from heclstm_lib.robustness.dask_processes import DaskProcesses
+from heclstm_lib.robustness.response_folder import digests
+from heclstm_lib.robustness.small_case import SmallCase
+from heclstm_lib.storage import download, join, list_names
+
+pytest.importorskip("distributed")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskProcesses]:
+    """Processes of their own, whose workers know the tasks of this folder."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setattr(command, "evaluate_remote_job", take_longer)
+    made = DaskProcesses(tmp_path / "dask", 1, 1000)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def right(made: SmallCase, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of the responses of plain local processes."""
+    out = tmp_path_factory.mktemp("right")
+    assert run_batch(made.plan, made.bundle, made.requests, out).exit_code == 0
+    return digests(out)
+
+
+class Interrupted:
+    """Kills the scheduler when the first response is there, then does as it is told."""
+
+    def __init__(self, cluster: DaskProcesses, places: Places, store: Store) -> None:
+        self.cluster, self.places, self.store = cluster, places, store
+        self.before: set[str] = set()
+
+    def __call__(self, then: Callable[[], object]) -> None:
+        while "00.response" not in list_names(self.places.responses):
+            time.sleep(0.02)
+        self.cluster.kill_scheduler()
+        self.before = {name for (kind, name) in self.store.counts if kind == "PUT"}
+        then()
+
+    def during(self, then: Callable[[], object], **options: Any) -> BatchReport:
+        """A batch that is interrupted."""
+        thread = threading.Thread(target=self, args=(then,))
+        thread.start()
+        try:
+            return run_on_dask(self.places, self.cluster.address, flood_bits=None, **options)
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["the command waits", "it is given again"])
+def test_a_killed_scheduler_loses_no_finished_response(
+    made: SmallCase, bucket: str, store: Store, cluster: DaskProcesses, tmp_path: Path,
+    right: dict[str, str], capsys: pytest.CaptureFixture[str], waits: bool,
+) -> None:  # fmt: skip
+    places = put(made, bucket)
+    store.counts.clear()
+    interrupted = Interrupted(cluster, places, store)
+    if waits:
+        report = interrupted.during(cluster.restart_scheduler)
+        said = capsys.readouterr().err
+        assert "waiting up to 600 s for it to come back. Finished responses are kept" in said
+        assert "scheduler is back: going on with what is not finished" in said
+    else:
+        with pytest.raises(BatchError, match=r"none answered there within 0\.5 s") as caught:
+            interrupted.during(lambda: None, return_s=0.5)
+        assert "Finished responses are kept" in str(caught.value)
+        assert "give the same command again" in str(caught.value)
+        cluster.restart_scheduler()
+        report = run_on_dask(places, cluster.address, flood_bits=None)
+        assert "00" in report.finished
+    assert sorted((*report.evaluated, *report.finished)) == made.names
+    assert report.failed == () and cluster.restarts >= 1
+    assert "00.response" in interrupted.before
+    assert {store.counts["PUT", name] for name in interrupted.before} == {1}
+    responses = [name for name in list_names(places.responses) if name.endswith(".response")]
+    assert responses == [f"{name}.response" for name in made.names]
+    for name in responses:
+        download(join(places.responses, name), tmp_path / "out" / name)
+    assert digests(tmp_path / "out") == right
+
+
+class Asked:
+    """A client whose scheduler has eight workers and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.workers = {
+            str(number): {"nthreads": 1, "resources": {"memory_MB": 100}} for number in range(8)
+        }
+
+
+class TellsFive(Asked):
+    """As some releases of distributed: five workers unless asked for all."""
+
+    def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
+        self.times += 1
+        chosen = list(self.workers.items())[: n_workers if n_workers >= 0 else None]
+        return {"workers": dict(chosen)}
+
+
+class TellsAll(Asked):
+    """As older ones."""
+
+    def scheduler_info(self, **_: Any) -> dict[str, Any]:
+        self.times += 1
+        return {"workers": self.workers}
+
+
+@pytest.mark.parametrize("kind", [TellsFive, TellsAll])
+def test_all_workers_are_known_and_asked_for_seldom(
+    kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = kind()
+    assert len(known_workers(client)) == 8
+    executor, now = DaskExecutor(client, 100), 50.0
+    monkeypatch.setattr("heclstm_lib.cluster.dask_executor.time.monotonic", lambda: now)
+    assert [executor.in_flight() for _ in range(3)] == [16] * 3
+    assert client.times == 2
+    client.workers, now = {}, 51.0  # all gone: as many as were there are expected again
+    assert (executor.in_flight(), client.times) == (16, 3)
