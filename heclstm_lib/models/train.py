@@ -116,11 +116,13 @@ def train_model(
     Loss: cross entropy of the sequence score (class-weighted unless switched off) + range_penalty x
     penalty; with a `teacher`, the share `distillation` of it is the cross entropy with the
     teacher's probabilities (Hinton et al., arXiv 1503.02531). AdamW with a cosine from `rate` to 0.
-    The best epoch has the highest AUC, among equals the lowest loss.
-    With a `checkpoint` path the state is written after every epoch, and a later call with the same
-    arguments goes on from there to the bitwise same result. `on_epoch` gets each history row.
-    Batches without a finite loss are left out, up to a quarter of an epoch. Raises TrainingError:
-    one class only, foreign checkpoint, more non-finite losses than that.
+    The best epoch has the highest AUC, among equals the lowest loss; one in which a polynomial twin
+    has a score beyond LARGEST_SCORE is never the best. With a `checkpoint` path the state is
+    written after every epoch, and a later call with the same arguments goes on from there to the
+    bitwise same result. `on_epoch` gets each history row. Batches without a finite loss are left
+    out, up to a quarter of an epoch. Raises TrainingError:
+    one class only, foreign checkpoint, more non-finite losses than that; DivergenceError: no epoch
+    could be kept.
     """
     if not config.distillation:
         teacher = None

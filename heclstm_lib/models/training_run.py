@@ -22,6 +22,11 @@ from heclstm_lib.models.normalise import fit_normaliser
 
 GRADIENT_NORM = 1.0
 SKIPPED_SHARE = 0.25  # of an epoch: batches without a finite loss are left out up to here
+LARGEST_SCORE = 16.0
+"""Logits of a polynomial network beyond this (a probability of 1e-7) are no verdict. Polynomials
+have no bounds, and a score that grew a thousandfold may still rank its sequence rightly, so that
+neither AUC nor loss object; under encryption it would overflow the modulus. Such an epoch is not
+kept."""
 HISTORY = ("epoch", "train_loss", "val_loss", "val_auc", "penalty", "fraction_outside")
 
 
@@ -77,7 +82,8 @@ class Run:
         row = {key: row[key] for key in HISTORY}
         self.history.append(row)
         key = (row["val_auc"], -row["val_loss"])
-        if not self.best or key > (self.best["auc"], -self.best["loss"]):
+        better = not self.best or key > (self.best["auc"], -self.best["loss"])
+        if better and self._bounded():
             state = {name: value.clone() for name, value in self.model.state_dict().items()}
             self.best = {"auc": key[0], "loss": row["val_loss"], "epoch": self.epoch}
             self.best["state"] = state
@@ -146,6 +152,15 @@ class Run:
             "fraction_outside": float(output.fraction_outside),
         }
 
+    def _bounded(self) -> bool:
+        """Whether all scores of training and validation frames are within LARGEST_SCORE."""
+        if self.model.activation != "polynomial":
+            return True
+        self.model.eval()
+        with torch.no_grad():
+            scores = [self.model(frames).score for frames in (self.frames, self.val_frames)]
+        return float(torch.cat(scores).abs().max()) <= LARGEST_SCORE
+
     def state(self) -> dict[str, Any]:
         """Tensors and plain values from which `restore` goes on."""
         return {
@@ -165,6 +180,15 @@ class Run:
         self.generator.set_state(saved["generator"])
 
     def best_model(self) -> ConvLSTM:
-        """The model with the weights of the best epoch, in evaluation mode."""
+        """The model with the weights of the best epoch, in evaluation mode.
+
+        Raises DivergenceError where no epoch kept its scores within LARGEST_SCORE.
+        """
+        if not self.best:
+            raise DivergenceError(
+                f"train_model: in none of {self.epoch} epochs did all training and validation "
+                f"scores stay within {LARGEST_SCORE:g} ({self.model.activation} twin, rate "
+                f"{self.rate}). Lower the learning rate, raise range_penalty, or use gate_degree 2."
+            )
         self.model.load_state_dict(self.best["state"])
         return self.model.eval()

@@ -7,12 +7,14 @@ the polynomial twin is kept. Competing methods choose among the same settings on
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from heclstm_lib.config import Setting, TrainConfig, to_dict
 from heclstm_lib.data.sequences import SequenceSet
+from heclstm_lib.errors import DivergenceError
 from heclstm_lib.files import replacing
 from heclstm_lib.models.train import TrainResult, train_exact, train_polynomial
 from heclstm_lib.stages.workspace import Workspace, with_setting
@@ -37,21 +39,27 @@ def search_setting(
 ) -> tuple[Twins, pd.DataFrame]:
     """The twins of the chosen setting, which is left in setting.json, and a row a candidate.
 
-    Columns: fold, setting, val_auc_exact, val_auc_polynomial, chosen. Among equals the first.
+    Columns: fold, setting, val_auc_exact, val_auc_polynomial, chosen. Among equals the first. One
+    whose training diverges has no areas; DivergenceError when all do.
     """
     base = space.base_train(fold)
-    trained: list[Twins] = []
+    trained: dict[int, Twins] = {}
     for number, setting in enumerate(space.study.search):
-        folder = space.fold(fold) / f"search{number}"
-        trained.append(train_twins(space, with_setting(base, setting), sets, folder, progress))
-    areas = [{twin: best_auc(result) for twin, result in twins.items()} for twins in trained]
-    best = max(range(len(areas)), key=lambda number: areas[number]["polynomial"])
+        folder, train = space.fold(fold) / f"search{number}", with_setting(base, setting)
+        with suppress(DivergenceError):
+            trained[number] = train_twins(space, train, sets, folder, progress)
+    if not trained:
+        raise DivergenceError(
+            f"fold {fold}: training diverged with all {len(space.study.search)} candidates of "
+            "`search`. Give one with a lower polynomial_learning_rate."
+        )
+    best = max(trained, key=lambda number: best_auc(trained[number]["polynomial"]))
     write_setting(space.study.search[best], space.setting_path(fold))
-    rows = [
-        {"fold": fold, "setting": str(setting), "val_auc_exact": area["exact"],
-         "val_auc_polynomial": area["polynomial"], "chosen": number == best}
-        for number, (setting, area) in enumerate(zip(space.study.search, areas, strict=True))
-    ]  # fmt: skip
+    rows = []
+    for number, setting in enumerate(space.study.search):
+        twins = trained.get(number, {})
+        areas = {f"val_auc_{twin}": best_auc(result) for twin, result in twins.items()}
+        rows.append({"fold": fold, "setting": str(setting)} | areas | {"chosen": number == best})
     return trained[best], pd.DataFrame(rows)
 
 

@@ -14,6 +14,7 @@ import torch
 from heclstm_lib.config import ModelConfig, TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.errors import DataError, DivergenceError, TrainingError
+from heclstm_lib.models import training_run
 from heclstm_lib.models.checkpoint import TrainedModel, load_bundle, state_digest, write_bundle
 from heclstm_lib.models.train import (
     TrainResult,
@@ -214,3 +215,18 @@ def test_foreign_bundles_are_refused(sets: Sets, exact: TrainResult, tmp_path: P
         with pytest.raises(TrainingError, match=r"model\.pt"):
             load_bundle(path)
     shutil.rmtree(tmp_path)
+
+
+def test_an_epoch_of_exploding_scores_is_never_the_best(
+    sets: Sets, short: TrainConfig, exact: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exploded score of an ill sequence ranks it rightly: AUC and loss alone would keep it."""
+    calm = train_polynomial(exact.model, sets, short, progress=False)
+    normaliser = fit_normaliser(sets["train"])
+    largest = max(abs(predict(calm.model, normaliser, sets[p])[0]).max() for p in ("train", "val"))
+    monkeypatch.setattr(training_run, "LARGEST_SCORE", largest * 1.001)
+    assert_same(calm, train_polynomial(exact.model, sets, short, progress=False))
+    monkeypatch.setattr(training_run, "LARGEST_SCORE", 1e-6)
+    with pytest.raises(DivergenceError, match=r"in none of 3 epochs did .* stay within 1e-06"):
+        train_polynomial(exact.model, sets, short, progress=False)
+    train_exact(sets, exact.model.config, short, progress=False)  # no polynomials: no bound

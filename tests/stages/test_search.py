@@ -11,7 +11,7 @@ import pytest
 from small_study import small_study
 
 from heclstm_lib.config import Setting
-from heclstm_lib.errors import TrainingError
+from heclstm_lib.errors import DivergenceError, TrainingError
 from heclstm_lib.evaluation.ensemble import ensemble_rows, mean_over_folds
 from heclstm_lib.evaluation.operating_point import choose_threshold
 from heclstm_lib.methods.budget import budget_of
@@ -66,6 +66,17 @@ def test_competing_methods_try_the_same_settings_for_as_long(space: Workspace) -
     assert len(budget.settings) * budget.epochs(10_000) == ours
     alone = budget_of(dataclasses.replace(space.study, search=()))
     assert len(alone.settings) * alone.epochs(10_000) == space.study.train.epochs
+
+
+def test_a_candidate_that_diverges_is_not_chosen(tmp_path: Path) -> None:
+    wild = Setting(1e-2, 1e-3, 6400.0)  # four quarters of it are too fast too
+    study = small_study(2, 2, search=(wild, USEFUL))
+    space = open_workspace(study, tmp_path)
+    table = train_folds(space, progress=False).search
+    assert table.chosen.tolist() == [False, True] and np.isnan(table.val_auc_polynomial[0])
+    alone = dataclasses.replace(space, study=dataclasses.replace(study, search=(wild,)))
+    with pytest.raises(DivergenceError, match="all 1 candidates"):
+        train_folds(alone, progress=False)
 
 
 def rows_of(folds: dict[int, list[float]], part: str = "test") -> pd.DataFrame:
