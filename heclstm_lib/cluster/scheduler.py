@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,7 @@ MEMORY = "memory_MB"
 
 PAUSE_S = 0.2
 ATTEMPT_S = 10.0
-"""One of the attempts to reach a scheduler that is away: Dask tries ever more seldom in each."""
+"""For one of the attempts to reach a scheduler that is away."""
 
 
 def connect(address: str, wait_s: float) -> Any:
@@ -55,13 +56,12 @@ class Connection:
         )
         end = time.monotonic() + patience_s
         while (left_s := end - time.monotonic()) > 0:
-            try:
-                self.client = connect(self._address, min(ATTEMPT_S, left_s))
-            except BatchError:
-                time.sleep(PAUSE_S)
-                continue
-            self._say("Dask's scheduler is back: going on with what is not finished.")
-            return self.client
+            if _listens(self._address):  # a client that fails leaves a thread behind
+                with suppress(BatchError):
+                    self.client = connect(self._address, min(ATTEMPT_S, left_s))
+                    self._say("Dask's scheduler is back: going on with what is not finished.")
+                    return self.client
+            time.sleep(PAUSE_S)
         raise BatchError(
             f"the connection to Dask's scheduler at {self._address} was lost, and none answered "
             f"there within {patience_s:g} s. Finished responses are kept. See that the scheduler "
@@ -72,6 +72,17 @@ class Connection:
         """Close the present client, also one whose scheduler is gone."""
         with suppress(Exception):  # no scheduler answers it
             self.client.close(timeout=ATTEMPT_S)
+
+
+def _listens(address: str) -> bool:
+    """Whether something answers at an address."""
+    from distributed.comm import get_address_host_port
+
+    try:
+        with socket.create_connection(get_address_host_port(address), ATTEMPT_S):
+            return True
+    except OSError:
+        return False
 
 
 def known_workers(client: Any) -> list[dict[str, Any]]:
@@ -89,9 +100,10 @@ def slots(worker: dict[str, Any], need_mb: int) -> int:
 
 def await_worker(client: Any, need_mb: int, wait_s: float) -> None:
     """Wait for a worker that can take a task; BatchError when there is none in time."""
-    end = time.monotonic() + wait_s
+    end, workers = time.monotonic() + wait_s, list[dict[str, Any]]()
     while True:
-        workers = known_workers(client)
+        with suppress(OSError, RuntimeError):  # lost just now; a client tries to find it again
+            workers = known_workers(client)
         if any(slots(worker, need_mb) for worker in workers):
             return
         if time.monotonic() > end:

@@ -111,11 +111,12 @@ class _Campaign:
         kinds = ", ".join(f"{self.faults.struck[kind]} {said}" for kind, said in SAID.items())
         bits = -log2(self.largest) if self.largest else inf
         return (
-            f"{self.rounds} batches of {REQUESTS} requests with {SEQUENCES} encrypted sequences "
-            f"each, a small ConvLSTM, {WORKERS} workers, files in an S3 store; killed: {kinds}; "
-            f"{self.found} of {self.rounds * len(self.ids)} encrypted sequences have exactly one "
-            f"result, decrypted scores agree with those of one machine to {bits:.1f} bits (wanted: "
-            f"{TOLERANCE_BITS}); without flooding {self.same} of {self.compared} responses are the "
+            f"{self.rounds} batches of {REQUESTS * SEQUENCES} encrypted sequences in {REQUESTS} "
+            f"requests, a small ConvLSTM, {WORKERS} workers, files in an S3 store; killed: "
+            f"{kinds}; {self.found} of {self.rounds * len(self.ids)} encrypted sequences have "
+            f"exactly one result, decrypted scores agree with those of one machine to {bits:.1f} "
+            f"bits (wanted: {TOLERANCE_BITS}); without flooding {self.same} of {self.compared} "
+            "responses are the "
             f"same bytes; the public bundle was fetched {self.fetches()} times by {WORKERS} "
             f"workers with a disk each, {self.cluster.restarts} worker commands started again"
         )
