@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from heclstm_lib import paths
 from heclstm_lib.study import run_study
+
+settings.register_profile("project", deadline=None)  # no timing decides a test
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

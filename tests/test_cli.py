@@ -50,7 +50,7 @@ def test_installed_command_and_version() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["study", "--profile", "nosuch"], "unknown profile 'nosuch'; shipped: default"),
+        (["study", "--profile", "nosuch"], "unknown profile 'nosuch'; shipped: breakhis, default"),
         (["study", "--profile", "smoke", "--dataset", "iarc"], "it has: embedded"),
         (["study", "--data", "no/such/folder"], "--data no/such/folder: no such folder"),
         (["report", "no/such/study"], "no study in no/such/study"),

@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_one_message(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--profile", "nosuch"], "unknown profile 'nosuch'; shipped: default"),
+        (["--profile", "nosuch"], "unknown profile 'nosuch'; shipped: breakhis, default"),
         (["--dataset", "nosuch"], "has no data set 'nosuch'"),
         (["--sequences", "0"], "--sequences: expected at least 1, got 0"),
         (["--model", "no/such.pt"], "no/such.pt: cannot be read"),

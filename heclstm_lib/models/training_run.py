@@ -22,11 +22,10 @@ from heclstm_lib.models.normalise import fit_normaliser
 
 GRADIENT_NORM = 1.0
 SKIPPED_SHARE = 0.25  # of an epoch: batches without a finite loss are left out up to here
-LARGEST_SCORE = 16.0
-"""Logits of a polynomial network beyond this (a probability of 1e-7) are no verdict. Polynomials
-have no bounds, and a score that grew a thousandfold may still rank its sequence rightly, so that
-neither AUC nor loss object; under encryption it would overflow the modulus. Such an epoch is not
-kept."""
+LARGEST_SCORE = 32.0
+"""Logits of a polynomial network beyond this are no verdict: they overflow the modulus at the open
+end of a plan (compiler.chain). Polynomials have no bounds, and a score that grew a thousandfold may
+still rank its sequence rightly, so that neither AUC nor loss object. Such an epoch is not kept."""
 HISTORY = ("epoch", "train_loss", "val_loss", "val_auc", "penalty", "fraction_outside")
 
 
