@@ -43,9 +43,15 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def need_mb(made: SmallCase) -> int:
+    """What an evaluation of the small case asks of a worker."""
+    return evaluation_mb(read_plan(str(made.plan)))
+
+
+@pytest.fixture
+def address(need_mb: int) -> Iterator[str]:
     """A cluster of two worker processes that see this test's environment."""
-    with local_cluster(2, 1000) as found:
+    with local_cluster(2, limit_for(need_mb)) as found:
         yield found
 
 
@@ -158,16 +164,17 @@ def test_memory_limits_how_many_run_on_a_worker(tmp_path: Path) -> None:
             await_worker(client, 1500, 0)
 
 
-def test_workers_that_are_all_gone_are_missed(address: str) -> None:
+def test_workers_that_are_all_gone_are_missed(address: str, need_mb: int) -> None:
     told: list[str] = []
+    more_mb = need_mb + 1
     with connect(address, 20) as client:
-        await_worker(client, 600, 20)
-        with DaskExecutor(client, 600).absence_told(told.append, 0.2):
+        await_worker(client, need_mb, 20)
+        with DaskExecutor(client, need_mb).absence_told(told.append, 0.2):
             time.sleep(0.7)
             assert not told
-        with DaskExecutor(client, 800).absence_told(told.append, 0.2):  # none offers so much
+        with DaskExecutor(client, more_mb).absence_told(told.append, 0.2):  # none offers so much
             time.sleep(0.7)
-    assert told and "no Dask worker offers 800 MB of memory_MB" in told[0]
+    assert told and f"no Dask worker offers {more_mb} MB of memory_MB" in told[0]
 
 
 def test_no_scheduler_and_no_library(
@@ -182,13 +189,13 @@ def test_no_scheduler_and_no_library(
 
 
 def test_the_command_tries_dask_here(
-    made: SmallCase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: SmallCase, need_mb: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a dashboard, on a port of the system's choice."""
     out = tmp_path / "out"
     where = ["--plan", str(made.plan), "--public", str(made.bundle), "--out", str(out)]
-    need = str(limit_for(evaluation_mb(read_plan(str(made.plan)))))
-    command = ["evaluate", str(made.requests), *where, "--executor", "dask", "--memory-mb", need]
+    limit = ["--memory-mb", str(limit_for(need_mb))]
+    command = ["evaluate", str(made.requests), *where, "--executor", "dask", *limit]
     assert main([*command, "--dashboard", "127.0.0.1:0"]) == 0
     said = capsys.readouterr()
     assert "4 requests: 4 evaluated" in said.out

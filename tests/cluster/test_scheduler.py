@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.cluster import command
 from heclstm_lib.cluster.command import Places, run_on_dask
 from heclstm_lib.cluster.dask_executor import DaskExecutor
+from heclstm_lib.cluster.jobs import read_plan
+from heclstm_lib.cluster.need import evaluation_mb, limit_for
 from heclstm_lib.cluster.scheduler import known_workers
 from heclstm_lib.errors import BatchError
 from heclstm_lib.robustness.dask_processes import DaskProcesses
@@ -29,14 +31,16 @@ pytest.importorskip("distributed")
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskProcesses]:
+def cluster(
+    made: SmallCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DaskProcesses]:
     """Processes of their own, whose workers know the tasks of this folder."""
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setattr(command, "evaluate_remote_job", take_longer)
-    made = DaskProcesses(tmp_path / "dask", 1, 1000)
-    yield made
-    made.close()
+    limit_mb = limit_for(evaluation_mb(read_plan(str(made.plan))))
+    with closing(DaskProcesses(tmp_path / "dask", 1, limit_mb)) as processes:
+        yield processes
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +57,12 @@ class Interrupted:
     def __init__(self, cluster: DaskProcesses, places: Places, store: Store) -> None:
         self.cluster, self.places, self.store = cluster, places, store
         self.before: set[str] = set()
+        self.over = threading.Event()
 
     def __call__(self, then: Callable[[], object]) -> None:
         while "00.response" not in list_names(self.places.responses):
-            time.sleep(0.02)
+            if self.over.wait(0.02):  # the batch failed before
+                return
         self.cluster.kill_scheduler()
         self.before = {name for (kind, name) in self.store.counts if kind == "PUT"}
         then()
@@ -68,6 +74,7 @@ class Interrupted:
         try:
             return run_on_dask(self.places, self.cluster.address, flood_bits=None, **options)
         finally:
+            self.over.set()
             thread.join()
 
 
