@@ -6,6 +6,7 @@ and the encoded model are not made for two threads; so memory grows with them (`
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import threading
 import time
@@ -74,6 +75,8 @@ def _borrow_server(job: RemoteJob) -> Iterator[Server]:
         servers = _idle.setdefault(key, [])
         server = servers.pop() if servers else None
     if server is None:
+        # An error that a store's client caught may hold itself, our frames and so an old server.
+        gc.collect()
         plan = load_plan(fetch_plan(job.plan, job.plan_digest))
         bundle = fetch_bundle(job.bundle, job.bundle_digest)
         server = Server(plan, bundle, flood_bits=job.flood_bits)

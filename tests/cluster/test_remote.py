@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import pickle
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -12,7 +14,7 @@ from stores import Store, put
 
 from heclstm_lib.batch.command import run_batch
 from heclstm_lib.batch.report import BatchReport
-from heclstm_lib.cluster import cache
+from heclstm_lib.cluster import cache, task
 from heclstm_lib.cluster.cache import fetch_bundle
 from heclstm_lib.cluster.command import Places, run_on_processes, run_places
 from heclstm_lib.cluster.jobs import find_remote_jobs, read_digest, read_plan
@@ -21,6 +23,7 @@ from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.errors import BatchError, IntegrityError, SecretError
 from heclstm_lib.he.footprint import BASE_BYTES, evaluation_bytes, working_bytes
 from heclstm_lib.he.secret_bundle import write_secret
+from heclstm_lib.he.server import Server
 from heclstm_lib.robustness.response_folder import digests
 from heclstm_lib.robustness.small_case import SmallCase, make_small_case, small_network
 from heclstm_lib.storage import create, download, join, list_names, read_range, remove, upload
@@ -146,6 +149,32 @@ def test_keys_that_do_not_fit_stop_all(made: SmallCase, bucket: str, tmp_path: P
     assert report.exit_code == 3
     assert "plan is" in report.failed[0].reason
     assert report.failed[1].reason.startswith("not tried: ")
+
+
+def test_an_old_set_of_keys_is_gone_before_the_next_is_loaded(
+    made: SmallCase, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though errors that the store's client caught hold the frames that used it."""
+    alive: list[int] = []
+
+    class Counted(Server):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            alive.append(sum(isinstance(one, Server) for one in gc.get_objects()) - 1)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(task, "Server", Counted)
+    monkeypatch.setattr(task, "_idle", {})
+    gc.collect()
+    before = sum(isinstance(one, Server) for one in gc.get_objects())
+    places = put(made, bucket)
+    gc.disable()  # it would run at its own time
+    try:
+        for number, flood_bits in enumerate((0, None, 0)):
+            own = dataclasses.replace(places, responses=join(bucket, f"out-{number}"))
+            assert evaluate(own, flood_bits=flood_bits).evaluated == NAMES
+    finally:
+        gc.enable()
+    assert alive == [before] * 3
 
 
 def test_a_task_carries_addresses_and_digests_only(made: SmallCase, bucket: str) -> None:
