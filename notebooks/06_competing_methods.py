@@ -49,8 +49,8 @@ from heclstm_lib.figures.tables import interval_cells, show_comparison
 from heclstm_lib.figures.training import plot_forest
 from heclstm_lib.methods.registry import METHODS, describe_methods
 from heclstm_lib.stages.evidence import OURS, Evidence, family_of
-from heclstm_lib.stages.method_tables import method_metrics, our_rows
-from heclstm_lib.stages.methods import fit_methods, fit_table, order_evidence
+from heclstm_lib.stages.method_tables import fit_table, method_metrics, our_rows
+from heclstm_lib.stages.methods import fit_methods, order_evidence
 from heclstm_lib.stages.notebook import open_stage, show_text
 
 stage = open_stage("06_competing_methods", profile, dataset, out, data)
@@ -61,7 +61,8 @@ show_text(describe_methods(names))
 
 # %% [markdown]
 # ## Fit every method on every fold
-# What was chosen on validation patients, and how long it took. Finished fits are kept and taken up.
+# What was chosen on validation patients (in how many folds; which epochs), and how long it took.
+# Finished fits are kept and taken up.
 
 # %%
 others, fits = fit_methods(stage.space, names)

@@ -1,6 +1,13 @@
-"""Our own rows of notebook 06's tables, with probabilities made as every other method's are."""
+"""Notebook 06's tables: what each method's folds chose, and our own rows beside the others'.
+
+Our probabilities are made as every other method's are.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -55,3 +62,37 @@ def method_metrics(rows: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
     hidden = (table.metric == "brier") & table.method.map(unknown)
     table.loc[hidden, ["estimate", "ci_low", "ci_high"]] = np.nan
     return table
+
+
+def fit_table(fits: pd.DataFrame) -> pd.DataFrame:
+    """One row a method: what its folds chose and when (epochs), mean validation AUC, size, seconds
+    of all folds.
+    """
+    if fits.empty:
+        return fits
+    epochs = fits.epoch if "epoch" in fits else pd.Series(None, index=fits.index, dtype=object)
+    groups = fits.assign(epoch=epochs.fillna("")).groupby("method", sort=False)
+    return groups.agg(
+        chosen=("setting", lambda values: counts_text(list(values))),
+        epochs=("epoch", lambda values: epochs_text([text for text in values if text])),
+        validation_auc=("val_auc", "mean"),
+        parameters=("parameters", "max"),
+        seconds=("seconds", "sum"),
+    )
+
+
+def counts_text(values: Sequence[str]) -> str:
+    """Each different text and how often it occurs, the most frequent first: "C 1 (7); C 10 (3)"."""
+    counts = Counter(values).most_common()
+    return counts[0][0] if len(counts) == 1 else "; ".join(f"{text} ({n})" for text, n in counts)
+
+
+def epochs_text(kept: Sequence[str]) -> str:
+    """Kept epochs of all folds, each "12 of 60": "3 to 58 of 60, median 12"; empty without any."""
+    if not kept:
+        return ""
+    chosen, totals = zip(*(map(int, text.split(" of ")) for text in kept), strict=True)
+    low, high, total = min(chosen), max(chosen), " or ".join(map(str, sorted(set(totals))))
+    if low == high:
+        return f"{low} of {total}"
+    return f"{low} to {high} of {total}, median {median(chosen):g}"

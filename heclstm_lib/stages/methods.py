@@ -166,21 +166,6 @@ def fit_digest(name: str, sets: dict[str, SequenceSet], budget: MethodBudget) ->
     )
 
 
-def fit_table(fits: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: what its folds chose, mean validation AUC, size, seconds of all folds."""
-    if fits.empty:
-        return fits
-    epochs = fits.epoch if "epoch" in fits else pd.Series(None, index=fits.index, dtype=object)
-    groups = fits.assign(epoch=epochs.fillna("")).groupby("method", sort=False)
-    return groups.agg(
-        chosen=("setting", lambda values: "; ".join(dict.fromkeys(values))),
-        epochs=("epoch", lambda values: ", ".join(filter(None, values))),
-        validation_auc=("val_auc", "mean"),
-        parameters=("parameters", "max"),
-        seconds=("seconds", "sum"),
-    )
-
-
 @cache
 def _source_digest() -> str:
     """sha256 over the sources that methods are made of."""

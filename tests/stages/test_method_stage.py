@@ -17,10 +17,10 @@ from heclstm_lib.evaluation.calibration import platt_scaling
 from heclstm_lib.evaluation.metrics import metric_table
 from heclstm_lib.methods.registry import METHODS
 from heclstm_lib.stages import methods as stage
+from heclstm_lib.stages.method_tables import counts_text, epochs_text, fit_table
 from heclstm_lib.stages.methods import (
     COLUMNS,
     fit_methods,
-    fit_table,
     fold_budget,
     order_evidence,
     run_methods,
@@ -152,3 +152,12 @@ def test_profiles_name_methods_that_exist() -> None:
         for study in load_profile(name).studies:
             assert set(study.methods) <= set(METHODS), (name, study.dataset)
     assert set(load_profile("reference").study("iarc").methods) == set(METHODS)
+
+
+def test_what_folds_chose_is_told_briefly() -> None:
+    assert counts_text(["C 1"]) == "C 1"
+    assert counts_text(["C 10", "C 1", "C 1"]) == "C 1 (2); C 10 (1)"
+    assert epochs_text([]) == ""
+    assert epochs_text(["4 of 60", "4 of 60"]) == "4 of 60"
+    kept = ["58 of 60", "3 of 60", "12 of 300"]
+    assert epochs_text(kept) == "3 to 58 of 60 or 300, median 12"
