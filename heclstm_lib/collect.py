@@ -11,7 +11,7 @@ from heclstm_lib.config import load_profile
 from heclstm_lib.errors import ReportError
 from heclstm_lib.index import write_index
 from heclstm_lib.paths import repo_root
-from heclstm_lib.record import NotebookRun, load_record, write_record
+from heclstm_lib.record import NotebookRun, changing_record
 from heclstm_lib.study import Task, find_notebooks, make_tasks, study_digest
 
 
@@ -32,13 +32,13 @@ def collect_study(
     """
     loaded, out = load_profile(profile), out.resolve()
     sources = find_notebooks(notebooks or repo_root() / "notebooks")
-    record = load_record(out, loaded.name)
     digest = study_digest(loaded) if current else ""
     runs = []
     for task in make_tasks(loaded, profile, out, data, datasets, sources):
         runs.append(found_run(task, task.stamp(digest) if current else ""))
-        record.put(runs[-1])
-    write_record(out, record)
+    with changing_record(out, loaded.name) as record:
+        for run in runs:
+            record.put(run)
     index = write_index(out, record)
     missing = [f"{run.dataset} {run.notebook}".strip() for run in runs if not run.ok]
     if current and missing:

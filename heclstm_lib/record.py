@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from heclstm_lib.errors import ReportError
-from heclstm_lib.files import replacing
+from heclstm_lib.files import locked, replacing
 
 FILE = "study.json"
 
@@ -81,3 +82,12 @@ def write_record(out: Path, record: StudyRecord) -> Path:
     with replacing(out / FILE) as part:
         part.write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n", encoding="utf-8")
     return out / FILE
+
+
+@contextmanager
+def changing_record(out: Path, profile: str) -> Iterator[StudyRecord]:
+    """The record as it is now, written when the block ends; two studies in `out` take turns."""
+    with locked(out / ".lock"):
+        record = load_record(out, profile)
+        yield record
+        write_record(out, record)

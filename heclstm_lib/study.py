@@ -17,7 +17,7 @@ from heclstm_lib.errors import ConfigError, HeclstmError, ReportError
 from heclstm_lib.grid import load_grid
 from heclstm_lib.index import write_index
 from heclstm_lib.paths import manifests_dir, repo_root
-from heclstm_lib.record import FILE, NotebookRun, StudyRecord, load_record, write_record
+from heclstm_lib.record import FILE, NotebookRun, StudyRecord, changing_record, load_record
 from heclstm_lib.report import render_notebook
 from heclstm_lib.runner import known_parameters, load_notebook, run_notebook
 
@@ -64,12 +64,11 @@ def run_study(
     out = (out or repo_root() / "reports" / loaded.name).resolve()
     sources = find_notebooks(notebooks or repo_root() / "notebooks")
     tasks = list(make_tasks(loaded, profile, out, data, datasets, sources))
-    record = load_record(out, loaded.name)
-    record.keep_notebooks({source.stem for source in sources})
     digest = study_digest(loaded)
-    if not resume:  # every number is to come from this run
-        clear_work(out, {task.dataset for task in tasks if task.dataset})
-    write_record(out, record)  # from here on `out` is known as a study
+    with changing_record(out, loaded.name) as record:  # from here on `out` is known as a study
+        record.keep_notebooks({source.stem for source in sources})
+        if not resume:  # every number is to come from this run
+            clear_work(out, {task.dataset for task in tasks if task.dataset})
     state: dict[str, NotebookRun] = {}  # of each data set, its latest run that was not reused
     for number, task in enumerate(tasks, 1):
         print(f"[{number}/{len(tasks)}] {task.dataset or loaded.name}: {task.name} ", end="")
@@ -77,8 +76,8 @@ def run_study(
         print(f"{run.status}, {run.seconds:.0f} s", flush=True)
         if run.status == "failed":
             print(run.error)
-        record.put(run)
-        write_record(out, record)
+        with changing_record(out, loaded.name) as record:
+            record.put(run)
         write_index(out, record)
     ended = [record.get(task.dataset, task.name) for task in tasks]
     failed = [f"{r.dataset or loaded.name}: {r.notebook}" for r in ended if r and not r.ok]

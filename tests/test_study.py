@@ -131,6 +131,18 @@ def test_one_data_set_leaves_the_others_record(study: Study) -> None:
     assert study.statuses()["beta/01_first"] == "failed"
 
 
+def test_a_study_of_another_data_set_meanwhile_keeps_its_record(study: Study) -> None:
+    body = """from pathlib import Path
+from heclstm_lib.record import NotebookRun, changing_record
+with changing_record(Path(out), "two") as record:
+    record.put(NotebookRun("beta", "01_first", "done", 2.0))
+"""
+    study.write("02_second", body)  # as another process would, in the middle of this one's run
+    study.run(datasets=("alpha",))
+    assert study.statuses()["beta/01_first"] == "done"
+    assert study.statuses()["alpha/02_second"] == "done"
+
+
 def test_mistakes_are_named_before_anything_runs(study: Study, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no data set 'gamma'; it has: alpha, beta"):
         study.run(datasets=("gamma",))
