@@ -19,6 +19,7 @@ from heclstm_lib.config import TrainConfig
 from heclstm_lib.data.sequences import SequenceSet
 from heclstm_lib.models.augment import augment
 from heclstm_lib.models.convlstm import ConvLSTM
+from heclstm_lib.models.deterministic import deterministic
 from heclstm_lib.models.normalise import fit_normaliser
 from heclstm_lib.models.polynomial import range_records
 
@@ -47,8 +48,8 @@ def pretrain(model: ConvLSTM, frames: Tensor, config: TrainConfig) -> tuple[Conv
         torch.manual_seed(config.seed)
         task = _Composite(model, frames)
     optimizer = torch.optim.AdamW(task.parameters(), lr=RATE, weight_decay=config.weight_decay)
-    losses = []
-    for _ in range(config.pretrain_epochs):
+
+    def epoch() -> float:
         total = 0.0
         for index in torch.randperm(len(frames), generator=generator).split(config.batch_size):
             batch = frames[index]
@@ -59,8 +60,10 @@ def pretrain(model: ConvLSTM, frames: Tensor, config: TrainConfig) -> tuple[Conv
             loss.backward()
             optimizer.step()
             total += len(index) * loss.item()
-        losses.append(total / len(frames))
-    return model, losses
+        return total / len(frames)
+
+    with deterministic():
+        return model, [epoch() for _ in range(config.pretrain_epochs)]
 
 
 class _Composite(nn.Module):

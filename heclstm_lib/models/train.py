@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from heclstm_lib.models.checkpoint import (
     write_atomic,
 )
 from heclstm_lib.models.convlstm import ConvLSTM
+from heclstm_lib.models.deterministic import deterministic
 from heclstm_lib.models.normalise import Normaliser, fit_normaliser, predict
 from heclstm_lib.models.pretrain import pretrained
 from heclstm_lib.models.training_run import Run
@@ -142,7 +142,7 @@ def train_model(
     if saved is not None:
         run.restore(saved)
     with (
-        _deterministic(),
+        deterministic(),
         tqdm(
             total=epochs, initial=run.epoch, desc=f"train {model.activation}", disable=not progress
         ) as bar,
@@ -157,14 +157,3 @@ def train_model(
                 on_epoch(row)
     history = pd.DataFrame(run.history).astype({"epoch": int})
     return TrainResult(run.best_model(), history, run.best["epoch"])
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Deterministic algorithms inside, the caller's setting afterwards."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

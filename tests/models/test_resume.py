@@ -53,6 +53,21 @@ def test_same_seed_gives_the_same_model_whatever_the_global_generator(exact: Tra
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_one_thread_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = torch.get_num_threads(), list[int]()
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        train(on_epoch=lambda _: seen.append(torch.get_num_threads()))
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+        seen.clear()
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        train(on_epoch=lambda _: seen.append(torch.get_num_threads()))
+        assert set(seen) == {2}
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_another_seed_gives_another_model(exact: TrainResult) -> None:
     other = train_exact(make_sets(), MODEL, dataclasses.replace(TRAIN, seed=1), progress=False)
     assert state_digest(other.model) != state_digest(exact.model)
