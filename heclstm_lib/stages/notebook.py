@@ -56,10 +56,18 @@ class Stage:
 def open_stage(name: str, profile: str, dataset: str, out: str, data: str = "") -> Stage:
     """Open a notebook's stage from its parameters; ConfigError for an unknown profile or set."""
     warnings.formatwarning = _without_place
-    pd.set_option("display.precision", 4, "display.max_colwidth", 160)
+    pd.set_option("display.float_format", number_text, "display.max_colwidth", 160)
     pd.set_option("display.max_columns", 30, "display.max_rows", 200)
     loaded = load_profile(profile)
     return Stage(name, loaded, loaded.study(dataset), Path(out), Path(data) if data else None)
+
+
+def number_text(value: float) -> str:
+    """A number of a table: one tiny p value does not turn its whole column into powers of ten."""
+    size = abs(value)
+    if size >= 1e15 or 0 < size < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:,.{4 if size < 10 else 2 if size < 1e4 else 0}f}"
 
 
 def _without_place(

@@ -19,7 +19,7 @@ from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.stages.conversion import convert_folds, normalised
 from heclstm_lib.stages.encryption import evaluation_subset
-from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.stages.notebook import number_text, open_stage
 from heclstm_lib.stages.row_facts import plan_row
 from heclstm_lib.stages.training import Training, prediction_table, run_baselines, train_folds
 from heclstm_lib.stages.workspace import Workspace, open_workspace
@@ -168,6 +168,17 @@ def test_subset_takes_the_classes_in_turn(labels: list[int], at_most: int) -> No
 def test_subset_without_a_limit_is_everything() -> None:
     assert evaluation_subset(np.array([0, 1, 1]), None).tolist() == [0, 1, 2]
     assert evaluation_subset(np.array([0, 0, 0, 1, 0, 1]), 4).tolist() == [0, 1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0000"), (1.0, "1.0000"), (-0.05123, "-0.0512"), (2.94e-6, "2.9e-06"),
+        (12.3456, "12.35"), (98765.4, "98,765"), (1e20, "1.0e+20"),
+    ],
+)  # fmt: skip
+def test_numbers_in_reports(value: float, text: str) -> None:
+    assert number_text(value) == text
 
 
 def test_warnings_in_reports_name_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
