@@ -16,8 +16,9 @@ def deterministic() -> Iterator[None]:
     """Deterministic algorithms and one thread inside, the caller's settings afterwards.
 
     A sum over two threads rounds otherwise than over one, so that networks would depend on the
-    number of cores. The networks here gain nothing from a second thread, and on a busy machine
-    each of their many short operations waits for the slower one. $OMP_NUM_THREADS has its way.
+    number of cores. The networks here gain little from a second thread (0 to 30 % of the time),
+    and on a busy machine each of their many short operations waits for the slower one.
+    $OMP_NUM_THREADS has its way.
     """
     algorithms, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.use_deterministic_algorithms(True)
