@@ -24,7 +24,8 @@ def wilson_interval(successes: float, count: float, level: float = 0.95) -> tupl
     Numbers need not be whole: averages over repeats of one experiment have an interval too.
     """
     low, high = proportion_confint(successes, count, alpha=1 - level, method="wilson")
-    return float(low), float(high)
+    # its ends are 0 of none and 1 of all, but for rounding
+    return (float(low) if successes else 0.0), (float(high) if successes < count else 1.0)
 
 
 def fast_auc(scores: Array, labels: NDArray[np.int64]) -> float:

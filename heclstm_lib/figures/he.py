@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from heclstm_lib.figures.style import NEGATIVE, POSITIVE, SERIES, finish, make_axes
 from heclstm_lib.he.packing import Vector
@@ -67,6 +68,10 @@ def plot_candidates(candidates: pd.DataFrame) -> Figure:
             textcoords="offset points", xytext=(4, 4),
         )  # fmt: skip
     axis.set(xscale="log", yscale="log")
+    for side, found in ((axis.xaxis, candidates.batch_s), (axis.yaxis, candidates.sequence_s)):
+        plain = StrMethodFormatter("{x:g}")
+        side.set_major_formatter(plain)  # 32, not 3.2 x 10^1; less than a decade needs minor ticks
+        side.set_minor_formatter(plain if found.max() < 10 * found.min() else NullFormatter())
     axis.set_xlabel("predicted server seconds a batch (numbers: sequences in it)")
     axis.set_ylabel("seconds a sequence")
     axis.set_title("Plans considered: latency against throughput")

@@ -37,6 +37,12 @@ def test_wilson_as_published(successes: int, count: int, low: float, high: float
     assert wilson_interval(successes, count) == pytest.approx((low, high), abs=5e-5)
 
 
+@pytest.mark.parametrize("count", [1, 98, 298])
+def test_wilson_of_none_and_of_all_ends_there(count: int) -> None:
+    assert wilson_interval(0, count)[0] == 0
+    assert wilson_interval(count, count)[1] == 1
+
+
 def test_wilson_is_symmetric_and_obeys_its_level() -> None:
     low, high = wilson_interval(3, 10)
     assert wilson_interval(7, 10) == pytest.approx((1 - high, 1 - low))
