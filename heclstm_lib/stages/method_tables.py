@@ -17,8 +17,8 @@ from heclstm_lib.evaluation.calibration import fit_platt, platt_scaling
 from heclstm_lib.evaluation.ensemble import ENSEMBLE
 from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.stages.evidence import OUR_ENCRYPTED, OUR_ENSEMBLE, OURS, Evidence
+from heclstm_lib.stages.methods import COLUMNS
 
-COLUMNS = ("sequence_id", "patient_id", "label", "score", "threshold", "fold", "method")
 VARIANTS = ("cubic_gates", "sru")  # rows of notebook 05 that stand beside the main results
 
 

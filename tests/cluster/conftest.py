@@ -10,6 +10,8 @@ import pytest
 from stores import Store
 
 from heclstm_lib.cluster import cache
+from heclstm_lib.cluster.jobs import read_plan
+from heclstm_lib.cluster.need import evaluation_mb
 from heclstm_lib.robustness.dask_processes import KEYS
 from heclstm_lib.robustness.small_case import SmallCase, make_small_case
 
@@ -20,6 +22,12 @@ REQUESTS = 4
 def made(tmp_path_factory: pytest.TempPathFactory) -> SmallCase:
     """Plan, keys and requests, for reading only."""
     return make_small_case(tmp_path_factory.mktemp("cluster"), REQUESTS)
+
+
+@pytest.fixture(scope="session")
+def need_mb(made: SmallCase) -> int:
+    """What an evaluation of the small case asks of a worker."""
+    return evaluation_mb(read_plan(str(made.plan)))
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,7 @@ from heclstm_lib.batch.task import Result
 from heclstm_lib.cluster import command
 from heclstm_lib.cluster.command import Places, local_cluster, run_on_dask
 from heclstm_lib.cluster.dask_executor import DaskExecutor
-from heclstm_lib.cluster.jobs import read_plan
-from heclstm_lib.cluster.need import evaluation_mb, limit_for
+from heclstm_lib.cluster.need import limit_for
 from heclstm_lib.cluster.scheduler import await_worker, connect
 from heclstm_lib.errors import BatchError, ConfigError
 from heclstm_lib.party_cli import main
@@ -40,12 +39,6 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     here = str(Path(__file__).parent)
     path = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
-
-
-@pytest.fixture
-def need_mb(made: SmallCase) -> int:
-    """What an evaluation of the small case asks of a worker."""
-    return evaluation_mb(read_plan(str(made.plan)))
 
 
 @pytest.fixture

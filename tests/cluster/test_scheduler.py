@@ -18,8 +18,7 @@ from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.cluster import command
 from heclstm_lib.cluster.command import Places, run_on_dask
 from heclstm_lib.cluster.dask_executor import DaskExecutor
-from heclstm_lib.cluster.jobs import read_plan
-from heclstm_lib.cluster.need import evaluation_mb, limit_for
+from heclstm_lib.cluster.need import limit_for
 from heclstm_lib.cluster.scheduler import known_workers
 from heclstm_lib.errors import BatchError
 from heclstm_lib.robustness.dask_processes import DaskProcesses
@@ -32,14 +31,13 @@ pytest.importorskip("distributed")
 
 @pytest.fixture
 def cluster(
-    made: SmallCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    need_mb: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DaskProcesses]:
     """Processes of their own, whose workers know the tasks of this folder."""
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setattr(command, "evaluate_remote_job", take_longer)
-    limit_mb = limit_for(evaluation_mb(read_plan(str(made.plan))))
-    with closing(DaskProcesses(tmp_path / "dask", 1, limit_mb)) as processes:
+    with closing(DaskProcesses(tmp_path / "dask", 1, limit_for(need_mb))) as processes:
         yield processes
 
 
