@@ -14,7 +14,7 @@ import yaml
 from heclstm_lib.errors import ConfigError
 from heclstm_lib.typed import ABOVE_ZERO, build, check_choices, check_ranges, switched
 
-RECURRENCES = ("lstm", "sru")
+RECURRENCES = ("lstm", "bi_lstm", "sru")
 FIT_METHODS = ("learned", "least_squares", "chebyshev", "minimax")
 ACTIVATIONS = ("quadratic", "square")
 UNITS = ("per_feature", "scalar", "off")
@@ -49,8 +49,8 @@ class ModelConfig:
     gate_degree: int = 2
     fit: str = "learned"  # polynomials: fitted and trained on; the other methods' stay as fitted
     activation: str = "quadratic"  # of the CNN: fitted to ReLU; "square": x^2 in both twins
-    recurrence: str = "lstm"  # "lstm", or "sru": gates that do not read h, for long sequences
-    lstm: bool = True  # off: no recurrence of either kind, z_t = s_t
+    recurrence: str = "lstm"  # "bi_lstm": both ways; "sru": gates not of h, for long sequences
+    lstm: bool = True  # off: no recurrence of any kind, z_t = s_t
     weighted_unit: str = switched("per_feature", "off")  # or "scalar": one alpha; off: z_t = h_t
     voting: str = switched("learned", "last")  # or "equal": mean of the frames; "last" alone
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from heclstm_lib.models.folded import GATES, SRU_GATES, FoldedNetwork, GateForm
+from heclstm_lib.models.folded import GATES, SRU_GATES, FoldedLSTM, FoldedNetwork, GateForm
 from heclstm_lib.models.step import FoldedStep
 
 QUADRATIC = np.array([0.5, 0.25, 0.05])
@@ -37,11 +39,11 @@ def make_network(
     coefficients = QUADRATIC if degree == 2 else CUBIC
     form = GateForm.from_coefficients(coefficients)
     taps = channels * kernel_size**2
-    gates = GATES if recurrence == "lstm" else SRU_GATES
-    rows = len(GATES) if recurrence == "lstm" else len(SRU_GATES) + 1
+    gates = SRU_GATES if recurrence == "sru" else GATES
+    rows = len(SRU_GATES) + 1 if recurrence == "sru" else len(GATES)
     shift = np.zeros(rows)
     shift[: len(gates)] = form.shift
-    return FoldedNetwork(
+    network = FoldedNetwork(
         frames=frames,
         image_size=image_size,
         stride=stride,
@@ -54,13 +56,18 @@ def make_network(
         gate_input=rng.normal(0, 0.15 / np.sqrt(width), (rows, hidden, width)),
         gate_bias=rng.normal(0, 0.1, (rows, hidden)) + shift[:, None],
         gate_recurrent=rng.normal(
-            0, 0.1 / np.sqrt(max(hidden, 1)), (rows if recurrence == "lstm" else 0, hidden, hidden)
+            0, 0.1 / np.sqrt(max(hidden, 1)), (0 if recurrence == "sru" else rows, hidden, hidden)
         ),
         spatial=rng.normal(0, 1 / np.sqrt(width), (frames, width)),
         temporal=rng.normal(0, 1, (frames, hidden)),
         bias=0.25,
         recurrence=recurrence,
     )
+    if recurrence != "bi_lstm" or not hidden:
+        return network
+    maps = (network.gate_input, network.gate_bias, network.gate_recurrent)
+    backward = FoldedLSTM(*(rng.permutation(values, axis=-1) for values in maps))
+    return replace(network, backward=backward)
 
 
 def make_frames(network: FoldedNetwork, count: int, seed: int = 1) -> np.ndarray:

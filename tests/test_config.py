@@ -70,7 +70,7 @@ def test_round_trip_through_plain_values() -> None:
 
 
 def test_unknown_recurrence_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"recurrence: expected lstm or sru, got 'gru'"):
+    with pytest.raises(ConfigError, match=r"recurrence: expected lstm, bi_lstm or sru, got 'gru'"):
         ModelConfig(recurrence="gru")
 
 

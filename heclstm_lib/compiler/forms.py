@@ -115,7 +115,7 @@ def _gate_forms(network: FoldedNetwork) -> list[tuple[str, bool, dict[str, bool]
     if not network.hidden:
         return [("no recurrence", False, {"packed": False})]
     forms = [("gates apart", False, {"packed": False}), ("gates unpacked", True, {"packed": True})]
-    if network.recurrence == "lstm":
+    if network.recurrence != "sru":
         forms.insert(1, ("gates packed", False, {"packed": True, "stay_packed": True}))
     return forms
 

@@ -42,10 +42,11 @@ def gate_power(builder: Builder, argument: Op, inner: Vector | None) -> Op:
 def score_states(builder: Builder, states: Sequence[Tensor], weights: Vector) -> list[Op]:
     """The sum over frames t of weights[t] [H] times the state of frame t, or nothing if all are 0.
 
-    One copy of each unit counts, in the lanes of its frame. At an open end the product of the last
-    state alone stays unrescaled: those before have a level, and a larger scale, to spare.
+    One copy of each unit counts, in the lanes of its frame. At an open end the product of the
+    lowest state alone, the last step's, stays unrescaled: the others have a level, and a larger
+    scale, to spare.
     """
-    end = states[-1].values[0].level
+    end = min(state.values[0].level for state in states)
     before = end + builder.params.ends_at(end)
     pairs = [
         (builder.lower(value, min(value.level, before)), once(builder.layout, row, content, t))

@@ -16,21 +16,23 @@ import numpy as np
 from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.compiler.gates import ONES, evaluate_gate, score_states
 from heclstm_lib.compiler.linear import Products, Tensor, pad_rows, padded_rows
+from heclstm_lib.compiler.reading import Reading
 from heclstm_lib.he.packing import Vector
 from heclstm_lib.he.plan import Op
 from heclstm_lib.models.folded import GATES, FoldedNetwork
 
 
 class LstmCompiler:
-    """Appends every step of the LSTM to a builder; h and c are lists of ciphertexts."""
+    """Appends every step of an LSTM to a builder; h and c are lists of ciphertexts."""
 
-    layer = "lstm"
     lanes: tuple[Vector | None, ...] = (None,) * len(GATES)
 
-    def __init__(self, network: FoldedNetwork, builder: Builder) -> None:
+    def __init__(self, network: FoldedNetwork, builder: Builder, backward: bool = False) -> None:
         self.network = network
         self.builder = builder
         self.layout = builder.layout
+        self.reading = Reading(network.frames, self.layout.sequences, backward)
+        self.layer = self.reading.layer
         self.scalar = self.layout.features == 1
         self.period = padded_rows(network.hidden, self.layout.features)
         self.width = min(self.period, self.layout.features)
@@ -39,18 +41,18 @@ class LstmCompiler:
 
     def temporal(self, inputs: Sequence[Sequence[Op]]) -> list[Op]:
         """The score's sum over states, or nothing if all its weights are 0."""
-        hidden = self.steps(inputs)
+        hidden = self.reading.by_frame(self.steps(inputs))
         with self.builder.layer("voting"):
             return score_states(self.builder, hidden, self.network.temporal)
 
     def steps(self, inputs: Sequence[Sequence[Op]]) -> list[Tensor]:
-        """Hidden states h_t, t = 0..T-1, from the inputs' share of the gate arguments."""
-        with self.builder.layer("lstm.input"):
+        """The steps' hidden states, 0..T-1, from the inputs' share of the gate arguments."""
+        with self.builder.layer(f"{self.layer}.input"):
             inputs = [self.biased(number, gate) for number, gate in enumerate(inputs)]
         hidden: list[Tensor] = []
         cell: list[Op] = []
         for t in range(self.network.frames):
-            with self.builder.layer(f"lstm.t{t}"):
+            with self.builder.layer(f"{self.layer}.t{t}"):
                 arguments = inputs if t == 0 else self.recurrent(inputs, hidden[-1], t)
                 cell, state = self.step(arguments, cell, t)
                 hidden.append(Tensor(tuple(state), self.contents))
@@ -67,12 +69,13 @@ class LstmCompiler:
         ]
 
     def recurrent(self, inputs: Sequence[Sequence[Op]], hidden: Tensor, t: int) -> list[list[Op]]:
-        """Gate arguments of step t: inputs plus U h_{t-1}, h moved into the lanes of frame t."""
+        """Gate arguments of step t: inputs plus U h_{t-1}, h moved into the lanes of its frame."""
         builder = self.builder
         matrices = [pad_rows(matrix, self.period) for matrix in self.network.gate_recurrent]
-        lanes = None if self.scalar else [np.eye(self.layout.frames)[t]] * len(matrices)
+        own = np.eye(self.layout.frames)[self.reading.frame(t)]
+        lanes = None if self.scalar else [own] * len(matrices)
         products = Products(builder, matrices, len(hidden.values), lanes)
-        moved = (builder.rotate(value, -self.layout.sequences) for value in hidden.values)
+        moved = (builder.rotate(value, self.reading.onward) for value in hidden.values)
         products.feed(Tensor(tuple(moved), hidden.contents))
         return [
             [self.argument(part, value, hidden.values[0].level - 1) for part, value in pair]
@@ -115,13 +118,13 @@ class LstmCompiler:
         return new_cell, builder.reduce(builder.multiply(output, new_cell))
 
     def carry(self, cell: Op, like: Op, t: int) -> Op:
-        """c_{t-1} in the lanes of frame t, at the level and exact scale of the gates.
+        """c_{t-1} in the lanes of step t's frame, at the level and exact scale of the gates.
 
         The product by ones costs no depth (a cell waits two levels for its next use): it lands
         f c on the very scale of i g.
         """
         builder = self.builder
-        ones = self.layout.spread(np.ones(1), None if self.scalar else t - 1)
+        ones = self.layout.spread(np.ones(1), None if self.scalar else self.reading.frame(t - 1))
         scaled = builder.rescale(builder.multiply_plain(cell, ones, scale=like.scale))
         lowered = builder.lower(scaled, like.level)
-        return builder.rotate(lowered, -self.layout.sequences)
+        return builder.rotate(lowered, self.reading.onward)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,8 @@ from heclstm_lib.he.packing import Layout, Vector, power_of_two
 from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.models.folded import FoldedNetwork
+
+Steps = LstmCompiler | ScanCompiler
 
 
 def plan_network(
@@ -92,15 +94,13 @@ class NetworkCompiler:
     def recurrence(self, chunks: Iterator[Tensor], count: int) -> list[Op]:
         """The states' part of the score; the frames' spatial scores are kept on the way."""
         network, builder = self.network, self.builder
-        compiler = self.steps if network.hidden else None
-        apart = compiler is not None and not self.packed
-        products = Products(
-            builder, self.gate_matrices(), count, compiler.lanes if compiler and apart else None
-        )
+        steps = self.steps
+        lanes = [lane for one in steps for lane in one.lanes] if not self.packed else None
+        products = Products(builder, self.gate_matrices(), count, lanes)
         spatial: list[Op] = []
         for chunk in chunks:
-            if compiler is not None:
-                with builder.layer(f"{compiler.layer}.input"):
+            if steps:
+                with builder.layer(f"{steps[0].layer}.input"):
                     products.feed(chunk)
             if not (self.scalar and network.hidden):
                 with builder.layer("weighted_unit"):
@@ -109,25 +109,34 @@ class NetworkCompiler:
                     spatial = [builder.sum(terms)] if terms else []
         with builder.layer("weighted_unit"):
             self.spatial = [builder.settle(value) for value in spatial]
-        if compiler is None:
+        if not steps:
             return []
-        with builder.layer(f"{compiler.layer}.input"):
+        with builder.layer(f"{steps[0].layer}.input"):
             results = products.finish()
             if self.scalar:
                 with builder.layer("weighted_unit"):
                     self.spatial = self.frame_scores(results.pop())
             gates = [[builder.required(value) for value in parts] for parts in results]
-        return self.temporal(gates)
+        share = len(gates) // len(steps)
+        parts = (gates[at : at + share] for at in range(0, len(gates), share))
+        return [
+            value
+            for one, own in zip(steps, parts, strict=True)
+            for value in self.temporal(one, own)
+        ]
 
     @cached_property
-    def steps(self) -> LstmCompiler | ScanCompiler:
-        """What appends the steps of the recurrence."""
-        kind = ScanCompiler if self.network.recurrence == "sru" else LstmCompiler
-        return kind(self.network, self.builder)
+    def steps(self) -> Sequence[Steps]:
+        """What appends the steps of the recurrence, one for each way it reads; none without."""
+        network, builder = self.network, self.builder
+        if not network.hidden:
+            return []
+        if network.recurrence == "sru":
+            return [ScanCompiler(network, builder)]
+        return [LstmCompiler(one, builder, bool(n)) for n, one in enumerate(network.directions)]
 
-    def temporal(self, gates: list[list[Op]]) -> list[Op]:
-        """The states' part of the score, from the gates' input products."""
-        steps = self.steps
+    def temporal(self, steps: Steps, gates: list[list[Op]]) -> list[Op]:
+        """The states' part of the score of one way, from its gates' input products."""
         if self.packed and not self.scalar:
             with self.builder.layer(f"{steps.layer}.unpack"):
                 packed = gates[0][0]
@@ -137,9 +146,10 @@ class NetworkCompiler:
     def gate_matrices(self) -> list[Vector]:
         """The matrices from the features: gates, packed or apart; for scalars also the scores."""
         network, hidden = self.network, self.padded(self.network.hidden)
-        gates = [pad_rows(gate, hidden) for gate in network.gate_input]
+        ways = [[pad_rows(gate, hidden) for gate in one.gate_input] for one in network.directions]
+        apart = [gate for gates in ways for gate in gates]
         if self.scalar:
-            return [*gates, network.spatial]
+            return [*apart, network.spatial]
         rows = BLOCKS * hidden
         if self.packed and rows > self.layout.features:
             raise PlanError(
@@ -147,7 +157,9 @@ class NetworkCompiler:
                 f"feature axis of {self.layout.features}. Encrypt fewer sequences together, or "
                 "plan the gates apart."
             )
-        return [pad_rows(np.concatenate(gates), rows)] if self.packed else gates
+        if not self.packed:
+            return apart
+        return [pad_rows(np.concatenate(gates), rows) for gates in ways]
 
     def spatial_products(self, chunk: Tensor) -> Iterator[tuple[Op, Vector]]:
         """Each feature once, times its weight in each frame's score."""
@@ -194,22 +206,22 @@ class PackedCompiler(NetworkCompiler):
 
     refresh_level: int | None = None
 
-    def temporal(self, gates: list[list[Op]]) -> list[Op]:
-        """The states' part of the score."""
-        if self.network.recurrence != "lstm" or self.scalar:
+    def temporal(self, steps: Steps, gates: list[list[Op]]) -> list[Op]:
+        """The states' part of the score of one way."""
+        if isinstance(steps, ScanCompiler) or self.scalar:
             raise PlanError(
                 f"gates that stay packed: expected an LSTM and several features a ciphertext, got "
                 f"recurrence {self.network.recurrence!r} and {self.layout.features} feature(s). "
                 "Plan the gates apart."
             )
-        return self.packed_steps().temporal(gates[0][0])
+        return self.packed_steps(steps).temporal(gates[0][0])
 
-    def packed_steps(self) -> PackedLstm:
+    def packed_steps(self, steps: LstmCompiler) -> PackedLstm:
         """What appends the steps; windows for the state where a refresh makes them cheap."""
-        network, builder, level = self.network, self.builder, self.refresh_level
+        network, builder, level = steps.network, self.builder, self.refresh_level
         if level is not None:
             hidden = power_of_two(network.hidden)
             diagonals = choose_diagonals(hidden, level, self.layout.features)
             if diagonals:
                 return WindowedLstm(network, builder, level, diagonals)
-        return PackedLstm(network, builder, level)
+        return PackedLstm(network, builder, level, steps.reading.backward)

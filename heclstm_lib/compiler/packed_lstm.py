@@ -4,7 +4,8 @@ The whole step of all four gates is one matrix product, one polynomial and three
 block. Block 0 of a result holds i g, f c, o c; what the other blocks and the lanes of other frames
 hold is never read: masks that cost no depth (o and c each wait a level for their next use) leave
 h in block 0 and the lanes of frame t alone. h and c then share one ciphertext, the state: h in the
-lanes of frame t + 1, where the next step needs it, c in those of frame t.
+lanes of frame t + 1, where the next step needs it, c in those of frame t (the other way round
+where the frames are read backward).
 
 With `refresh_level` the client re-encrypts the state between steps at that level (`he.refresh`),
 so that the modulus chain need not grow with the number of frames.
@@ -20,6 +21,7 @@ import numpy as np
 from heclstm_lib.compiler.builder import Builder
 from heclstm_lib.compiler.gates import BLOCKS, gate_power, score_states
 from heclstm_lib.compiler.linear import Products, Tensor, pad_rows
+from heclstm_lib.compiler.reading import Reading
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.packing import Vector, power_of_two
 from heclstm_lib.he.plan import Op
@@ -27,14 +29,18 @@ from heclstm_lib.models.folded import GATES, FoldedNetwork
 
 
 class PackedLstm:
-    """Appends every step of the LSTM to a builder; needs 4 H places on the feature axis."""
-
-    layer = "lstm"
+    """Appends every step of an LSTM to a builder; needs 4 H places on the feature axis."""
 
     def __init__(
-        self, network: FoldedNetwork, builder: Builder, refresh_level: int | None = None
+        self,
+        network: FoldedNetwork,
+        builder: Builder,
+        refresh_level: int | None = None,
+        backward: bool = False,
     ) -> None:
         self.network, self.builder, self.layout = network, builder, builder.layout
+        self.reading = Reading(network.frames, self.layout.sequences, backward)
+        self.layer = self.reading.layer
         self.refresh_level = refresh_level
         self.hidden = power_of_two(network.hidden)
         self.rows = BLOCKS * self.hidden
@@ -59,29 +65,30 @@ class PackedLstm:
 
     def temporal(self, packed: Op) -> list[Op]:
         """The score's sum over states, or nothing if all its weights are 0."""
-        states = [Tensor((value,), (self.content,)) for value in self.steps(packed)]
+        hidden = self.reading.by_frame(self.steps(packed))
+        states = [Tensor((value,), (self.content,)) for value in hidden]
         with self.builder.layer("voting"):
             return score_states(self.builder, states, self.network.temporal)
 
     def steps(self, packed: Op) -> list[Op]:
-        """h_t, t = 0..T-1, in block 0 and the lanes of frame t, of the packed input products."""
+        """The steps' h, in block 0 and the lanes of their frames, of the packed input products."""
         builder, frames = self.builder, self.network.frames
-        with builder.layer("lstm.input"):
+        with builder.layer(f"{self.layer}.input"):
             bias = self.blocks(self.network.gate_bias, self.per_gate("shift"))
             inputs = builder.add_plain(packed, bias)
         hidden: list[Op] = []
         state: Op | None = None
         for t in range(frames):
-            with builder.layer(f"lstm.t{t}"):
+            with builder.layer(f"{self.layer}.t{t}"):
                 cell, output = self.cell(self.argument(inputs, state, t), state)
                 hidden.append(self.state_part(output, cell, t))
             if t + 1 < frames:
-                with builder.layer(f"lstm.state{t}"):
+                with builder.layer(f"{self.layer}.state{t}"):
                     state = self.state(hidden[-1], cell, t)
         return hidden
 
     def argument(self, inputs: Op, state: Op | None, t: int) -> Op:
-        """Gate arguments: the inputs' share plus, in the lanes of frame t, U h_{t-1}."""
+        """Gate arguments: the inputs' share plus, in the lanes of step t's frame, U h_{t-1}."""
         if state is None:
             return inputs
         recurrent = self.recurrent(state, t)
@@ -89,9 +96,9 @@ class PackedLstm:
         return lowered if recurrent is None else self.builder.add(recurrent, lowered)
 
     def recurrent(self, state: Op, t: int) -> Op | None:
-        """U h_{t-1} in the lanes of frame t; None if U is zero."""
+        """U h_{t-1} in the lanes of step t's frame; None if U is zero."""
         matrices = [pad_rows(matrix, self.hidden) for matrix in self.network.gate_recurrent]
-        lanes = [np.eye(self.layout.frames)[t]]
+        lanes = [np.eye(self.layout.frames)[self.reading.frame(t)]]
         products = Products(self.builder, [np.concatenate(matrices)], lanes=lanes)
         products.feed(Tensor((state,), (self.content,)))
         [[recurrent]] = products.finish()
@@ -118,7 +125,7 @@ class PackedLstm:
         output = builder.rotate(candidate, self.block)
         product, positive = builder.multiply(gates, candidate), sign["i"] * sign["g"] > 0
         if state is not None:
-            before = builder.rotate(builder.lower(state, gates.level), -self.layout.sequences)
+            before = builder.rotate(builder.lower(state, gates.level), self.reading.onward)
             carried = builder.multiply(forget, before)
             if sign["f"] * sign["i"] * sign["g"] < 0:
                 carried = builder.negate(carried)
@@ -127,12 +134,12 @@ class PackedLstm:
         return (cell if positive else builder.negate(cell)), output
 
     def state_part(self, output: Op, cell: Op, t: int) -> Op:
-        """h_t = o c_t at the state's scale, zero but for block 0 and the lanes of frame t."""
+        """h_t = o c_t at the state's scale, zero but for block 0 and its frame's lanes."""
         builder, primes = self.builder, self.builder.params.primes
         last = t + 1 == self.network.frames
         after = cell.level - 1
         wanted = builder.params.scale_at(after) if last else self.state_scale(after)
-        mask = self.mask(t) * self.network.gates[GATES.index("o")].sign
+        mask = self.mask(self.reading.frame(t)) * self.network.gates[GATES.index("o")].sign
         scale = wanted * primes[cell.level] / cell.scale
         chosen = builder.rescale(builder.multiply_plain(output, mask, scale=scale))
         return builder.reduce(builder.multiply(builder.lower(chosen, cell.level), cell))
@@ -144,9 +151,9 @@ class PackedLstm:
 
     def state(self, hidden: Op, cell: Op, t: int) -> Op:
         """h_t and c_t in one ciphertext, repeated, refreshed if the plan asks."""
-        builder, layout = self.builder, self.layout
-        scaled = builder.multiply_plain(cell, self.mask(t), scale=hidden.scale)
-        moved = builder.rotate(hidden, -layout.sequences)
+        builder, mask = self.builder, self.mask(self.reading.frame(t))
+        scaled = builder.multiply_plain(cell, mask, scale=hidden.scale)
+        moved = builder.rotate(hidden, self.reading.onward)
         state = self.repeated(builder.add(moved, builder.rescale(scaled)))
         if self.refresh_level is None:
             return state

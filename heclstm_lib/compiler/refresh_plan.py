@@ -70,6 +70,6 @@ def check_state(network: FoldedNetwork) -> None:
     """Raise PlanError for a network that has no state to refresh."""
     if not network.hidden or network.recurrence != "lstm":
         raise PlanError(
-            f"refresh: only an LSTM has a state to refresh, this network has recurrence "
-            f"{network.recurrence!r} with {network.hidden} units. Plan without refresh."
+            f"refresh: only an LSTM that reads one way has a state to refresh, this network has "
+            f"recurrence {network.recurrence!r} with {network.hidden} units. Plan without refresh."
         )

@@ -81,7 +81,7 @@ class WindowedLstm(PackedLstm):
         return builder.repeat(state, step, copies)
 
     def recurrent(self, state: Op, t: int) -> Op | None:
-        """U h_{t-1} in window 0 and the lanes of frame t; None if U is zero."""
+        """U h_{t-1} in window 0 and the lanes of step t's frame; None if U is zero."""
         builder, unit = self.builder, self.layout.lanes
         babies = baby_steps(self.diagonals)
         rotated = [state]
@@ -89,7 +89,7 @@ class WindowedLstm(PackedLstm):
             rotated.append(builder.rotate(rotated[-1], unit))
         terms = [
             builder.products(
-                (value, np.roll(self.weights(first + baby, t), first, axis=0))
+                (value, np.roll(self.weights(first + baby, self.reading.frame(t)), first, axis=0))
                 for baby, value in enumerate(rotated)
             )
             for first in range(0, self.diagonals, babies)

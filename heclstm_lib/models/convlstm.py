@@ -14,8 +14,9 @@ The formulas of Yue et al. (2021) are not public; this is OUR READING of the abs
 
 "exact" twin: ReLU; sigmoid in i, f, o; tanh in g and cell. "polynomial" twin: degree 2 after the
 convolutions, `gate_degree` in the gates, identity cell. The layers have the same names. With
-activation "square" both twins square after the convolutions. With recurrence "sru", models.sru
-takes the place of the LSTM: for sequences too long for it.
+activation "square" both twins square after the convolutions. With recurrence "bi_lstm" h_t is the
+mean of an LSTM's states and those of another that reads from the last frame to the first; with
+"sru", models.sru takes the place of the LSTM: for sequences too long for it.
 """
 
 from __future__ import annotations
@@ -45,24 +46,50 @@ class LSTM(nn.Module):
 
     def __init__(self, features: int, hidden: int, gates: dict[str, nn.Module], cell: nn.Module):
         super().__init__()
-        self.input = nn.Linear(features, 4 * hidden)
-        self.recurrent = nn.Linear(hidden, 4 * hidden, bias=False)
-        with torch.no_grad():
-            self.input.bias[hidden : 2 * hidden] += 1.0  # remember at first (Jozefowicz 2015)
+        self.input, self.recurrent = _lstm_maps(features, hidden)
         self.gates, self.cell = nn.ModuleDict(gates), cell
 
     def forward(self, a: Tensor) -> Tensor:
         """States h [B, T, H] of features a [B, T, F]."""
-        arguments = self.input(a)  # [B, T, F] -> [B, T, 4H]
-        h = c = a.new_zeros(len(a), self.recurrent.in_features)  # [B, H]
+        return self.one_way(a, self.input, self.recurrent)
+
+    def one_way(self, a: Tensor, from_input: nn.Linear, from_state: nn.Linear) -> Tensor:
+        """States [B, T, H] of features a [B, T, F], read in their order with these weights."""
+        arguments = from_input(a)  # [B, T, F] -> [B, T, 4H]
+        h = c = a.new_zeros(len(a), from_state.in_features)  # [B, H]
         states = []
         for t in range(a.shape[1]):
-            p = (arguments[:, t] + self.recurrent(h)).chunk(4, dim=1)  # [B, 4H] -> 4 x [B, H]
+            p = (arguments[:, t] + from_state(h)).chunk(4, dim=1)  # [B, 4H] -> 4 x [B, H]
             i, f, g, o = (gate(x) for gate, x in zip(self.gates.values(), p, strict=True))
             c = f * c + i * g
             h = o * self.cell(c)
             states.append(h)
         return torch.stack(states, dim=1)  # [B, T, H]
+
+
+def _lstm_maps(features: int, hidden: int) -> tuple[nn.Linear, nn.Linear]:
+    """W with b, and U."""
+    from_input = nn.Linear(features, 4 * hidden)
+    from_state = nn.Linear(hidden, 4 * hidden, bias=False)
+    with torch.no_grad():
+        from_input.bias[hidden : 2 * hidden] += 1.0  # remember at first (Jozefowicz 2015)
+    return from_input, from_state
+
+
+class BiLSTM(LSTM):
+    """Both directions (Graves and Schmidhuber, Neural Networks 18, 2005), their states averaged.
+
+    Weights of their own, activations in common; with the mean the weighted unit stays as it is.
+    """
+
+    def __init__(self, features: int, hidden: int, gates: dict[str, nn.Module], cell: nn.Module):
+        super().__init__(features, hidden, gates, cell)
+        self.backward_input, self.backward_recurrent = _lstm_maps(features, hidden)
+
+    def forward(self, a: Tensor) -> Tensor:
+        """Mean states [B, T, H] of features a [B, T, F]."""
+        backward = self.one_way(a.flip(1), self.backward_input, self.backward_recurrent)
+        return (super().forward(a) + backward.flip(1)) / 2
 
 
 class WeightedUnit(nn.Module):
@@ -116,7 +143,8 @@ class ConvLSTM(nn.Module):
         kind = config.recurrence if config.lstm else None
         act, gates, cell = make_activations(activation, config)
         self.blocks, features = make_blocks(config, channels, image_size, act)
-        self.lstm = LSTM(features, size, gates, cell) if kind == "lstm" else None
+        lstm = {"lstm": LSTM, "bi_lstm": BiLSTM}.get(kind or "")
+        self.lstm = lstm(features, size, gates, cell) if lstm else None
         self.sru = SRU(features, size, gates) if kind == "sru" else None
         self.weighted = WeightedUnit(features, size, config.weighted_unit)
         self.voting = Voting(size, frames, config.voting)
@@ -136,3 +164,9 @@ class ConvLSTM(nn.Module):
         """States h [B, T, H] of features a [B, T, F]; None without recurrence."""
         recurrent = self.lstm if self.lstm is not None else self.sru
         return recurrent(a) if recurrent is not None else None
+
+    def past_states(self, a: Tensor) -> Tensor | None:
+        """The same of the frames up to each alone: without the backward half of a Bi-LSTM."""
+        if not isinstance(self.lstm, BiLSTM):
+            return self.states(a)
+        return self.lstm.one_way(a, self.lstm.input, self.lstm.recurrent)

@@ -11,9 +11,15 @@ from torch import Tensor, nn
 
 from heclstm_lib.errors import PlanError
 from heclstm_lib.models.blocks import Block
-from heclstm_lib.models.convlstm import LSTM, ConvLSTM
-from heclstm_lib.models.folded import GATES, SRU_GATES, Array, FoldedNetwork, GateForm
-from heclstm_lib.models.sru import SRU
+from heclstm_lib.models.convlstm import BiLSTM, ConvLSTM
+from heclstm_lib.models.folded import (
+    GATES,
+    SRU_GATES,
+    Array,
+    FoldedLSTM,
+    FoldedNetwork,
+    GateForm,
+)
 
 
 def fold_network(model: ConvLSTM) -> FoldedNetwork:
@@ -49,11 +55,15 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
     gate_recurrent = np.zeros((4, 0, 0))
     if model.lstm is not None:
         gates = tuple(_form(model.lstm.gates[name]) for name in GATES)
-        gate_input, gate_bias = _gate_maps(model.lstm, gates, expand, shape)
-        gate_recurrent = _recurrent_maps(model.lstm, gates)
+        gate_input, gate_bias = _gate_maps(model.lstm.input, gates, expand, shape)
+        gate_recurrent = _recurrent_maps(model.lstm.recurrent, gates)
+    backward = None
+    if isinstance(model.lstm, BiLSTM):
+        maps = _gate_maps(model.lstm.backward_input, gates, expand, shape)
+        backward = FoldedLSTM(*maps, _recurrent_maps(model.lstm.backward_recurrent, gates))
     if model.sru is not None:
         gates = tuple(_form(model.sru.gates[name]) for name in SRU_GATES)
-        gate_input, gate_bias = _gate_maps(model.sru, gates, expand, shape)
+        gate_input, gate_bias = _gate_maps(model.sru.input, gates, expand, shape)
         gate_recurrent = np.zeros((0, *gate_bias.shape[1:] * 2))
     spatial, temporal, score_bias = _score_maps(model, votes, expand, shape)
     return FoldedNetwork(
@@ -71,6 +81,7 @@ def _fold(model: ConvLSTM) -> FoldedNetwork:
         temporal=temporal,
         bias=score_bias,
         recurrence=model.config.recurrence,
+        backward=backward,
     )
 
 
@@ -134,14 +145,14 @@ def as_matrix(affine: Callable[[Tensor], Tensor], size: int) -> tuple[Array, Arr
 
 
 def _gate_maps(
-    layer: LSTM | SRU,
+    linear: nn.Linear,
     gates: tuple[GateForm, ...],
     expand: Callable[..., Tensor],
     shape: tuple[int, int, int],
 ) -> tuple[Array, Array]:
     """Input matrix [G, H, V] and bias [G, H] of stretched arguments; the SRU's g last, as is."""
-    matrix, bias = as_matrix(lambda x: layer.input(expand(x).flatten(1)), int(np.prod(shape)))
-    rows = 4 if isinstance(layer, LSTM) else 3
+    matrix, bias = as_matrix(lambda x: linear(expand(x).flatten(1)), int(np.prod(shape)))
+    rows = len(GATES) if len(gates) == len(GATES) else len(SRU_GATES) + 1
     stretch, shift = np.ones(rows), np.zeros(rows)
     stretch[: len(gates)] = [gate.stretch for gate in gates]
     shift[: len(gates)] = [gate.shift for gate in gates]
@@ -151,9 +162,9 @@ def _gate_maps(
     )
 
 
-def _recurrent_maps(lstm: LSTM, gates: tuple[GateForm, ...]) -> Array:
-    hidden = lstm.recurrent.in_features
-    weight = lstm.recurrent.weight.detach().numpy().reshape(4, hidden, hidden)
+def _recurrent_maps(linear: nn.Linear, gates: tuple[GateForm, ...]) -> Array:
+    hidden = linear.in_features
+    weight = linear.weight.detach().numpy().reshape(len(gates), hidden, hidden)
     return weight * np.array([gate.stretch for gate in gates])[:, None, None]
 
 
@@ -186,4 +197,6 @@ def _score_maps(
         bias += float((frame_weight * alpha) @ offset)
     spatial = np.outer(votes, spatial_row)
     temporal = np.outer(votes, frame_weight * (1 - alpha))
+    if isinstance(model.lstm, BiLSTM):  # h is the mean of both halves' states
+        temporal = temporal / 2
     return spatial, temporal, bias

@@ -7,7 +7,7 @@ layer are all folded into the linear maps around them, so none of them costs a l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,15 @@ class GateForm:
 
 
 @dataclass(frozen=True)
+class FoldedLSTM:
+    """Weights of a further LSTM with the same gates, as in `FoldedNetwork`."""
+
+    gate_input: Array
+    gate_bias: Array
+    gate_recurrent: Array
+
+
+@dataclass(frozen=True)
 class FoldedNetwork:
     """Float64 weights after folding; P conv positions, V features before the gates, H hidden.
 
@@ -73,7 +82,8 @@ class FoldedNetwork:
     arguments in the order i, f, g, o (H = 0 without recurrence); for recurrence "sru" gate_input
     [3, H, V] and gate_bias [3, H] in the order f, o, g, where g is the candidate itself;
     spatial [T, V] and temporal [T, H] are the weighted unit, frame score and votes in one:
-    score = bias + sum_t spatial[t] . a_t + temporal[t] . h_t.
+    score = bias + sum_t spatial[t] . a_t + temporal[t] . h_t. Of a Bi-LSTM, `backward` is the half
+    that reads the frames from the last to the first, and h_t the sum of both halves' states.
     """
 
     frames: int
@@ -90,6 +100,14 @@ class FoldedNetwork:
     temporal: Array
     bias: float
     recurrence: str = "lstm"
+    backward: FoldedLSTM | None = None
+
+    @property
+    def directions(self) -> tuple[FoldedNetwork, ...]:
+        """This network, and of a Bi-LSTM that with the backward half's weights in their place."""
+        if self.backward is None:
+            return (self,)
+        return self, replace(self, **vars(self.backward), backward=None)
 
     @property
     def hidden(self) -> int:
@@ -119,11 +137,12 @@ class FoldedNetwork:
         score = self.bias + np.einsum("btv,tv->b", values, self.spatial)
         if not self.hidden:
             return score
-        arguments = np.einsum("ghv,btv->gtbh", self.gate_input, values)
-        arguments += self.gate_bias[:, None, None, :]
-        states = self._sru(arguments) if self.recurrence == "sru" else self._lstm(arguments)
-        for state, weights in zip(states, self.temporal, strict=True):
-            score = score + state @ weights
+        for one, order in zip(self.directions, (1, -1), strict=False):
+            arguments = np.einsum("ghv,btv->gtbh", one.gate_input, values[:, ::order])
+            arguments += one.gate_bias[:, None, None, :]
+            states = one._sru(arguments) if one.recurrence == "sru" else one._lstm(arguments)
+            for state, weights in zip(states, one.temporal[::order], strict=True):
+                score = score + state @ weights
         return score
 
     def _lstm(self, inputs: Array) -> Iterator[Array]:

@@ -175,7 +175,7 @@ def make_activations(
     activation "square" blocks have a Square in either. Gates are i, f, g, o of the LSTM, or f, o
     of the SRU, whose polynomial f is a Share. Raises ConfigError for another kind.
     """
-    names = GATES if config.recurrence == "lstm" else SRU_GATES
+    names = SRU_GATES if config.recurrence == "sru" else GATES
     squared = config.activation == "square"
     if kind == "exact":
         exact: dict[str, nn.Module] = {

@@ -83,7 +83,7 @@ class _Composite(nn.Module):
         wanted = adaptive_avg_pool2d(x.flatten(0, 1), PATCHES).flatten(1)  # [B*T, C*P*P]
         wanted = wanted.unflatten(0, x.shape[:2])  # [B, T, C*P*P]
         a = self.model.features(x)  # [B, T, F]
-        h = self.model.states(a)  # [B, T, H] or None
+        h = self.model.past_states(a)  # [B, T, H] or None
         range_records(self.model, x)  # of the gates: taken, so that the model can be copied
         loss = mse_loss(self.present(a), wanted)
         if h is None or x.shape[1] == 1:

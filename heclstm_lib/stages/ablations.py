@@ -3,7 +3,8 @@
 In `rows_folder`: <row>/row.json and predictions.parquet, written last; beside them run-<digest>/
 with checkpoints and models. A row that trains does so on every fold; a row that only
 changes the encryption takes the study's own network of the first fold, trained where notebook 02
-trains it, and evaluates a few test sequences encrypted.
+trains it, and evaluates a few test sequences encrypted. A row that trains and is `encrypted` is
+evaluated on all test sequences of the first fold.
 """
 
 from __future__ import annotations
@@ -107,9 +108,9 @@ def run_row(space: Workspace, row: Row, folder: Path, progress: bool = True) -> 
 
 
 def row_study(study: DatasetStudy, row: Row) -> DatasetStudy:
-    """The row's study; where it encrypts, of a few sequences if it does not say how many."""
+    """The row's study; where it only encrypts, of a few sequences if it does not say how many."""
     changed = changing(row, study).apply(study)
-    if not row.encrypts or "evaluate_at_most" in row.changes["he"]:
+    if row.trains or not row.encrypts or "evaluate_at_most" in row.changes["he"]:
         return changed
     few = min(changed.he.evaluate_at_most or ENCRYPTED_SEQUENCES, ENCRYPTED_SEQUENCES)
     return dataclasses.replace(changed, he=dataclasses.replace(changed.he, evaluate_at_most=few))

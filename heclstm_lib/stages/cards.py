@@ -79,7 +79,7 @@ Brier score after Platt scaling on validation patients: {error.estimate:.3f}
 
 def _parts(study: DatasetStudy) -> list[tuple[str, ...]]:
     model, train, data = study.model, study.train, study.data
-    recurrence = model.recurrence.upper() if model.lstm else "no recurrence"
+    recurrence = model.recurrence.upper().replace("_", "-") if model.lstm else "no recurrence"
     channels = ", ".join(map(str, model.conv_channels))
     return [
         ("input", f"{data.frames} frames, {data.image_size} x {data.image_size}, {data.colour}"),

@@ -26,6 +26,8 @@ SWITCHES: list[dict[str, Any]] = [
     {"weighted_unit": "scalar", "voting": "equal"},
     {"activation": "square", "conv_channels": (3, 2), "pool": 1},
     {"gate_degree": 3, "conv_channels": (3, 2), "pool": 1},
+    {"recurrence": "bi_lstm"},
+    {"recurrence": "bi_lstm", "gate_degree": 3, "weighted_unit": "off", "voting": "last"},
     {"recurrence": "sru"},
     {"recurrence": "sru", "gate_degree": 3, "weighted_unit": "off", "voting": "last"},
     {"recurrence": "sru", "lstm": False},
@@ -95,11 +97,19 @@ class Reference:
         return y.mean(axis=(3, 5))
 
     def states(self, a: np.ndarray) -> np.ndarray:
+        if self.config.recurrence == "sru":
+            return self.sru_states(a)
+        if self.config.recurrence == "lstm":
+            return self.lstm_states(a)
+        backward = self.lstm_states(a[:, ::-1], "backward_")[:, ::-1]
+        return (self.lstm_states(a) + backward) / 2
+
+    def lstm_states(self, a: np.ndarray, way: str = "") -> np.ndarray:
         h = c = np.zeros((len(a), self.config.hidden))
         states = []
         for t in range(a.shape[1]):
-            p = a[:, t] @ self.w["lstm.input.weight"].T + self.w["lstm.input.bias"]
-            p = np.split(p + h @ self.w["lstm.recurrent.weight"].T, 4, axis=1)
+            p = a[:, t] @ self.w[f"lstm.{way}input.weight"].T + self.w[f"lstm.{way}input.bias"]
+            p = np.split(p + h @ self.w[f"lstm.{way}recurrent.weight"].T, 4, axis=1)
             i, f, g, o = (
                 self.activate(f"lstm.gates.{k}", x) for k, x in zip("ifgo", p, strict=True)
             )
@@ -124,14 +134,13 @@ class Reference:
             a = self.block(index, a)
         a = a.reshape(*x.shape[:2], -1)
         s = a @ self.w["weighted.project.weight"].T + self.w["weighted.project.bias"]
-        states = self.sru_states if self.config.recurrence == "sru" else self.states
         if not self.config.lstm:
             z = s
         elif self.config.weighted_unit == "off":
-            z = states(a)
+            z = self.states(a)
         else:
             alpha = 1 / (1 + np.exp(-self.w["weighted.alpha_logit"]))
-            z = alpha * s + (1 - alpha) * states(a)
+            z = alpha * s + (1 - alpha) * self.states(a)
         u = (z @ self.w["voting.frame.weight"].T + self.w["voting.frame.bias"])[..., 0]
         v = np.exp(self.w["voting.weight_logit"])
         return (u[:, -1] if self.config.voting == "last" else u @ (v / v.sum())), u
@@ -169,14 +178,14 @@ def test_twins_share_every_name_but_the_polynomials(switches: dict[str, Any]) ->
     assert set(exact) <= set(twin)
     expected = {f"{layer}.{key}" for layer in layers for key in ("coefficients", "interval")}
     if switches.get("lstm", True):
-        kind = switches.get("recurrence", "lstm")
+        kind = "sru" if switches.get("recurrence") == "sru" else "lstm"
         gates = GATES if kind == "lstm" else ("f", "o")
         expected |= {f"{kind}.gates.{gate}.coefficients" for gate in gates}
     assert own == expected
     assert all(exact[name].shape == twin[name].shape for name in exact)
 
 
-@pytest.mark.parametrize("recurrence", ["lstm", "sru"])
+@pytest.mark.parametrize("recurrence", ["lstm", "bi_lstm", "sru"])
 def test_order_of_frames_matters_only_with_recurrence(recurrence: str) -> None:
     x = make_frames()
     for lstm in (True, False):

@@ -51,6 +51,9 @@ def make_frames(frames: int, count: int = 4) -> torch.Tensor:
     [
         {},
         {"gate_degree": 3},
+        {"recurrence": "bi_lstm"},
+        {"recurrence": "bi_lstm", "gate_degree": 3, "voting": "last"},
+        {"recurrence": "bi_lstm", "lstm": False},
         {"lstm": False},
         {"lstm": False, "weighted_unit": "off"},
         {"weighted_unit": "off"},

@@ -18,7 +18,9 @@ from heclstm_lib.models.train import TrainResult, make_model, train_exact, train
 Sets = dict[str, SequenceSet]
 
 
-@pytest.mark.parametrize("changes", [{}, {"recurrence": "sru"}, {"lstm": False}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"recurrence": "bi_lstm"}, {"recurrence": "sru"}, {"lstm": False}]
+)
 def test_both_decoders_learn_and_the_network_can_be_trained_on(
     changes: dict[str, object], sets: Sets, tiny: ModelConfig, short: TrainConfig
 ) -> None:
