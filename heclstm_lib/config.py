@@ -133,7 +133,7 @@ class HEConfig:
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
     workers: int = 1  # server processes; each holds the evaluation keys
     refresh: bool = False  # the client re-encrypts the masked LSTM state between frames
-    bfv: bool = False  # CryptoNets, if among the methods, also as published: under BFV, minutes
+    bfv: bool = False  # CryptoNets, if among the methods, as published too: under BFV, minutes
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("sequences", "evaluate_at_most", "workers"), (1, math.inf))

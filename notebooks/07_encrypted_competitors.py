@@ -104,8 +104,7 @@ plot_forest(encrypted, "method", "AUC of decrypted scores", reference=0.5)
 
 # %% [markdown]
 # The same as differences from ours, paired over patients; p values are corrected (Holm) over the
-# methods of this table, a family of their own. A method that did not see all of these sequences
-# (BFV, where there are several folds) is left out. Notebook 08 takes its claim from here.
+# methods of this table, a family of their own. Notebook 08 takes its claim from here.
 
 # %%
 comparison = stage.write_table("comparison", compare_encrypted(predictions, stage.study.bootstrap))
@@ -131,7 +130,7 @@ plot_method_costs(costs)
 # **What you should see:** scores on features cost milliseconds; networks on single frames need four
 # levels and a small ring, ours the levels of its recurrence and larger keys. One ciphertext a pixel
 # makes CryptoNets under BFV slow for a few images and cheap for thousands: its time does not depend
-# on their number. It takes minutes, so that only profiles with `bfv: true` run it, on one fold.
+# on their number. It takes minutes a fold, so that only profiles with `bfv: true` run it.
 
 # %%
 costs[[c for c in ("method", "fold", "bits_predicted", "budget_bits", "fold_error") if c in costs]]

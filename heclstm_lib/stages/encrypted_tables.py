@@ -83,7 +83,7 @@ def auc_by_method(predictions: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
 def compare_encrypted(predictions: pd.DataFrame, bootstrap: int) -> pd.DataFrame:
     """AUC of decrypted scores against ours on the same sequences: `compare_methods`, p by Holm.
 
-    Left out is a method that was not evaluated on all our sequences (BFV runs on one fold only).
+    Left out is a method that was not evaluated on all our sequences.
     Empty when there is none left, or the evaluated sequences are of one class.
     """
     rows = predictions.assign(score=predictions.encrypted)
