@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,11 @@ from heclstm_lib.errors import PlanError
 from heclstm_lib.figures.encrypted_methods import plot_method_costs, plot_method_errors
 from heclstm_lib.methods.folding import LARGEST_SCORE, encrypted_form, integer_form
 from heclstm_lib.methods.registry import Fitted, budget_of, find_method
-from heclstm_lib.stages.encrypted_methods import encrypted_names, run_encrypted_methods
+from heclstm_lib.stages.encrypted_methods import (
+    BFV_NAME,
+    encrypted_names,
+    run_encrypted_methods,
+)
 from heclstm_lib.stages.encrypted_tables import agreement_by_method, auc_by_method, cost_table
 from heclstm_lib.stages.workspace import Workspace, open_workspace
 
@@ -61,6 +66,18 @@ def test_classical_methods_agree_encrypted(space: Workspace) -> None:
     assert len(plot_method_errors(predictions).axes) == 1
     again, _ = run_encrypted_methods(space)  # finished batches are kept: no new noise
     pd.testing.assert_frame_equal(again, predictions)
+
+
+@pytest.mark.slow
+def test_cryptonets_in_whole_numbers_on_every_fold(study: DatasetStudy, tmp_path: Path) -> None:
+    he, folds = replace(study.he, bfv=True, evaluate_at_most=2), (0, 1)
+    both = replace(study, he=he, folds=folds, methods=("cryptonets",))
+    predictions, costs = run_encrypted_methods(open_workspace(both, tmp_path))
+    whole = predictions[predictions.method == BFV_NAME]
+    assert costs[costs.method == BFV_NAME].fold.tolist() == list(folds)
+    assert len(whole) == len(predictions) / 2 == 4
+    pd.testing.assert_series_equal(whole.encrypted, whole.score, check_names=False)  # exactly
+    assert (costs[costs.method == BFV_NAME].budget_bits > 0).all()
 
 
 def test_a_study_without_such_methods_gives_empty_tables(space: Workspace) -> None:
