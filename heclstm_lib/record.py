@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +56,13 @@ class StudyRecord:
         """Drop runs of notebooks that are no longer there, or have another name."""
         self.runs = [run for run in self.runs if run.notebook in names]
 
+    def arrange(self, datasets: Sequence[str]) -> None:
+        """Put the runs of these data sets in this order, those of others after them."""
+        place = {name: at for at, name in enumerate(("", *datasets))}
+        self.runs.sort(key=lambda run: place.get(run.dataset, len(place)))
+
     def datasets(self) -> list[str]:
-        """Data sets in the order they were first run."""
+        """Data sets in the order of their runs."""
         return list(dict.fromkeys(run.dataset for run in self.runs if run.dataset))
 
 

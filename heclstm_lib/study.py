@@ -78,6 +78,7 @@ def run_study(
             print(run.error)
         with changing_record(out, loaded.name) as record:
             record.put(run)
+            record.arrange([study.dataset for study in loaded.studies])
         write_index(out, record)
     ended = [record.get(task.dataset, task.name) for task in tasks]
     failed = [f"{r.dataset or loaded.name}: {r.notebook}" for r in ended if r and not r.ok]

@@ -131,6 +131,12 @@ def test_one_data_set_leaves_the_others_record(study: Study) -> None:
     assert study.statuses()["beta/01_first"] == "failed"
 
 
+def test_data_sets_stand_in_the_profiles_order_whichever_ran_first(study: Study) -> None:
+    study.run(datasets=("beta",))
+    study.run(datasets=("alpha",))
+    assert load_record(study.out).datasets() == ["alpha", "beta"]
+
+
 def test_a_study_of_another_data_set_meanwhile_keeps_its_record(study: Study) -> None:
     body = """from pathlib import Path
 from heclstm_lib.record import NotebookRun, changing_record

@@ -9,8 +9,9 @@ import pandas as pd
 
 from heclstm_lib.grid import FULL, Row
 from heclstm_lib.results import ResultStore
-from heclstm_lib.stages.ablations import COLUMNS, RowResult
+from heclstm_lib.stages.ablations import RowResult
 from heclstm_lib.stages.evidence import ENCRYPTED
+from heclstm_lib.stages.methods import COLUMNS
 
 MEASURED = (
     "precision_bits", "worst_bits", "flips", "n", "n_sequences", "batch_s", "sequence_s", "key_s",

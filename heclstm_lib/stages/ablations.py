@@ -27,13 +27,13 @@ from heclstm_lib.grid import Row, changing
 from heclstm_lib.models.checkpoint import config_digest
 from heclstm_lib.provenance import collect_provenance, source_digest
 from heclstm_lib.results import to_json
+from heclstm_lib.stages.methods import COLUMNS
 from heclstm_lib.stages.row_facts import encrypt_row, first_fold, plan_row
 from heclstm_lib.stages.training import train_folds
 from heclstm_lib.stages.workspace import Workspace
 
 FORMAT = 1  # of row.json; raise it when its content changes
 ENCRYPTED_SEQUENCES = 4  # evaluated in a row that does not say how many
-COLUMNS = ("sequence_id", "patient_id", "label", "score", "threshold", "fold", "method")
 TRAINING_SOURCE = (
     "data", "models", "stages/training.py", "stages/search.py", "evaluation/operating_point.py"
 )  # fmt: skip

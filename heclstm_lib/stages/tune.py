@@ -26,7 +26,8 @@ from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.grid import FULL, Row
 from heclstm_lib.provenance import collect_provenance
 from heclstm_lib.results import ResultStore
-from heclstm_lib.stages.ablations import COLUMNS, run_row
+from heclstm_lib.stages.ablations import run_row
+from heclstm_lib.stages.methods import COLUMNS
 from heclstm_lib.stages.training import train_folds
 from heclstm_lib.stages.workspace import Workspace
 
