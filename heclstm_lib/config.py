@@ -49,7 +49,7 @@ class ModelConfig:
     gate_degree: int = 2
     fit: str = "learned"  # polynomials: fitted and trained on; the other methods' stay as fitted
     activation: str = "quadratic"  # of the CNN: fitted to ReLU; "square": x^2 in both twins
-    recurrence: str = "lstm"  # "bi_lstm": both ways; "sru": gates not of h, for long sequences
+    recurrence: str = "lstm"  # "bi_lstm": both ways; "sru": gates do not read h
     lstm: bool = True  # off: no recurrence of any kind, z_t = s_t
     weighted_unit: str = switched("per_feature", "off")  # or "scalar": one alpha; off: z_t = h_t
     voting: str = switched("learned", "last")  # or "equal": mean of the frames; "last" alone
@@ -133,7 +133,7 @@ class HEConfig:
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
     workers: int = 1  # server processes; each holds the evaluation keys
     refresh: bool = False  # the client re-encrypts the masked LSTM state between frames
-    bfv: bool = False  # CryptoNets, if among the methods, as published too: under BFV, minutes
+    bfv: bool = False  # CryptoNets, if listed, also as published, under BFV: minutes a fold
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("sequences", "evaluate_at_most", "workers"), (1, math.inf))

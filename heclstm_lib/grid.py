@@ -1,7 +1,8 @@
 """Ablations as a declared grid: rows of a YAML file, each a change of one thing in a study.
 
-name: {says: text, axis: word, changes: {data|model|train|he: {field: value}}, encrypted: bool}.
-Keys, types and ranges are checked as a profile's are. The shipped grid is grids/ablations.yml.
+name: {says: text, axis: word, changes: {data|model|train|he: {field: value}}}, and
+`also_encrypted: true` for a row that trains and is evaluated encrypted too. Keys, types and ranges
+are checked as a profile's are. The shipped grid is grids/ablations.yml.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Row:
     says: str
     axis: str
     changes: dict[str, dict[str, Any]]
-    encrypted: bool = False  # evaluated encrypted although it changes something else
+    also_encrypted: bool = False  # evaluated encrypted although it changes something else
 
     @property
     def trains(self) -> bool:
@@ -44,7 +45,7 @@ class Row:
     @property
     def encrypts(self) -> bool:
         """Whether the row is evaluated encrypted: it changes how, or says so."""
-        return "he" in self.changes or self.encrypted
+        return "he" in self.changes or self.also_encrypted
 
     def apply(self, study: DatasetStudy) -> DatasetStudy:
         """The study with the changes. ConfigError where a value does not go with the others."""
@@ -142,7 +143,7 @@ class GridEntry:
     says: str
     axis: str
     changes: dict  # bare: `build` compares the type itself
-    encrypted: bool = False
+    also_encrypted: bool = False
 
 
 def _row(name: Any, content: Any, where: str) -> Row:
@@ -158,7 +159,7 @@ def _row(name: Any, content: Any, where: str) -> Row:
             f"{where}.changes: expected some of {', '.join(PARTS)}, got {list(entry.changes)}."
         )
     changes = {part: _values(part, raw, f"{where}.changes") for part, raw in entry.changes.items()}
-    return Row(name, entry.says, entry.axis, changes, entry.encrypted)
+    return Row(name, entry.says, entry.axis, changes, entry.also_encrypted)
 
 
 def _values(part: str, raw: Any, where: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class StudyRecord:
         self.runs = [run for run in self.runs if run.notebook in names]
 
     def arrange(self, datasets: Sequence[str]) -> None:
-        """Put the runs of these data sets in this order, those of others after them."""
+        """Order the runs: of the whole study, of these data sets in their order, of others."""
         place = {name: at for at, name in enumerate(("", *datasets))}
         self.runs.sort(key=lambda run: place.get(run.dataset, len(place)))
 

@@ -17,9 +17,9 @@
 # Each row of the ablation grid changes one thing. A row that trains is trained on the same folds
 # with the same budget and compared with the full network on the same test patients, in clear
 # (notebook 04 measures what encryption changes); its plan says what it would cost encrypted. Other
-# recurrences and gates are also evaluated encrypted, on the first fold's test patients. A row that
-# changes the encryption alone takes the full network and evaluates a few test sequences encrypted.
-# Rows found finished are taken up; the others are run here.
+# recurrences and gates are also evaluated encrypted, on test sequences of the first fold. A row
+# that changes the encryption alone takes the full network and evaluates a few test sequences
+# encrypted. Rows found finished are taken up; the others are run here.
 
 # %% tags=["parameters"]
 profile = "default"
@@ -114,9 +114,9 @@ plans
 # polynomials are fitted costs nothing.
 #
 # ## Other networks, and the same one under other encryption, evaluated encrypted
-# Rows with another recurrence or other gates: all test sequences of the first fold, encrypted and
-# compared with float64. Rows that change scale, scheme or packing alone: a few of them, and the
-# study's own network. `full` is notebook 04's evaluation.
+# Rows with another recurrence or other gates: the first fold's test sequences (as many as notebook
+# 04 may evaluate), encrypted and compared with float64. Rows that change scale, scheme or packing
+# alone: a few of them, and the study's own network. `full` is notebook 04's evaluation.
 
 # %%
 encrypted = encrypted_table(full_encrypted(stage.store, own_plan), results)

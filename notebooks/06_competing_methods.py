@@ -80,10 +80,10 @@ if "weights" in fits:
 # AUC of every method, and its paired difference from our HE-friendly network on the same patients
 # (bootstrap over patients). p values are corrected (Holm) in three families, one for each question:
 # competing methods, controls, and our own variants. `exact` is our network before the polynomials;
-# `cubic_gates`, `sru` and `bi_lstm, HE-friendly` are its variants of notebook 05, where `bi_lstm`
-# alone is exact. Where notebook 04 evaluated every test sequence encrypted, the decrypted scores of
-# the HE-friendly network have a row of their own. Where folds are seeds of one official split, the
-# ensemble is the mean score of our networks; all else are single networks.
+# `cubic_gates`, `sru` and `bi_lstm, HE-friendly` are its variants of notebook 05; the method
+# `bi_lstm` of this notebook is exact. Where notebook 04 evaluated every test sequence encrypted,
+# the decrypted scores of the HE-friendly network have a row of their own. Where folds are seeds of
+# one official split, the ensemble is the mean score of our networks; all else are single networks.
 
 # %%
 evidence = Evidence(stage.store)

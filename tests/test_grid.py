@@ -33,6 +33,7 @@ EXPECTED = {
     "no_weighted_unit": {"model.weighted_unit": "off"},
     "no_voting": {"model.voting": "last"},
     "no_lstm": {"model.lstm": False},
+    "bi_lstm": {"model.recurrence": "bi_lstm"},
     "sru": {"model.recurrence": "sru"},
     "cubic_gates": {"model.gate_degree": 3},
     "two_blocks": {"model.conv_channels": (8, 16)},
@@ -68,6 +69,17 @@ def test_a_row_changes_what_its_name_says(name: str) -> None:
     study = DatasetStudy("embedded")
     assert differences(study, GRID.row(name).apply(study)) == EXPECTED[name]
     assert study == DatasetStudy("embedded")
+
+
+def test_rows_that_are_evaluated_encrypted(tmp_path: Path) -> None:
+    assert {name for name, row in GRID.rows.items() if row.encrypts and row.trains} == {
+        "bi_lstm", "sru", "cubic_gates"
+    }  # fmt: skip
+    assert GRID.row("scale_30").encrypts and not GRID.row("no_lstm").encrypts
+    row = {"says": "few", "axis": "hidden", "changes": {"model": {"hidden": 2}}}
+    assert load_grid(write(tmp_path, {"r": row | {"also_encrypted": True}})).row("r").encrypts
+    with pytest.raises(ConfigError, match="also_encrypted"):
+        load_grid(write(tmp_path, {"r": row | {"also_encrypted": "maybe"}}))
 
 
 def test_the_grid_has_the_axes_of_the_study() -> None:

@@ -12,7 +12,7 @@ from heclstm_lib.config import ModelConfig
 from heclstm_lib.models.calibrate import fit_polynomials
 from heclstm_lib.models.convlstm import ConvLSTM
 from heclstm_lib.models.fold import fold_network
-from heclstm_lib.models.folded import FoldedNetwork, GateForm
+from heclstm_lib.models.folded import FoldedLSTM, FoldedNetwork, GateForm
 
 FIT_SEQUENCES = 64
 """Sequences whose pre-activations set the polynomials' intervals."""
@@ -41,7 +41,8 @@ def _enliven(model: ConvLSTM) -> None:
     with torch.no_grad():
         for name, layer in recurrent.named_children() if recurrent is not None else ():
             if isinstance(layer, torch.nn.Linear):
-                layer.weight.normal_(0, gains[name] / layer.in_features**0.5)
+                gain = gains[name.removeprefix("backward_")]
+                layer.weight.normal_(0, gain / layer.in_features**0.5)
         model.weighted.project.weight.normal_(0, 3.0 / model.weighted.project.in_features**0.5)
         model.voting.frame.weight.normal_(0, 6.0 / model.config.hidden**0.5)
 
@@ -65,6 +66,9 @@ def network_arrays(network: FoldedNetwork) -> dict[str, Any]:
         elif field.name == "dense":
             for number, (matrix, bias) in enumerate(value):
                 arrays |= {f"dense_matrix_{number}": matrix, f"dense_bias_{number}": bias}
+        elif field.name == "backward":
+            halves = vars(value) if value else {}
+            arrays |= {f"backward_{name}": array for name, array in halves.items()}
         else:
             arrays[field.name] = np.asarray(value)
     return arrays
@@ -79,12 +83,20 @@ def folded_network(arrays: dict[str, Any]) -> FoldedNetwork:
         "frames": int(arrays["frame_count"]),
         "gates": tuple(gates),
         "dense": tuple(_dense(arrays)),
+        "backward": _backward(arrays),
     }
     for field in dataclasses.fields(FoldedNetwork):
         if field.name not in values:
             array = arrays[field.name]
             values[field.name] = array if array.ndim else array.item()
     return FoldedNetwork(**values)
+
+
+def _backward(arrays: dict[str, Any]) -> FoldedLSTM | None:
+    """The half of a Bi-LSTM that reads backward, where there is one."""
+    names = {f"backward_{field.name}": field.name for field in dataclasses.fields(FoldedLSTM)}
+    found = {names[name]: array for name, array in arrays.items() if name in names}
+    return FoldedLSTM(**found) if found else None
 
 
 def _dense(arrays: dict[str, Any]) -> list[tuple[Any, Any]]:

@@ -186,6 +186,6 @@ def time_shares(rows: Rows) -> dict[str, Any]:
     for row in rows:
         kinds["load" if row["kind"] == "input" else row["kind"]] += row["seconds"]
         layers[row["layer"]] += row["seconds"]
-        if row["layer"].startswith("lstm.t") and row["kind"] in MATRIX_KINDS:
+        if row["layer"].startswith(("lstm.t", "backward_lstm.t")) and row["kind"] in MATRIX_KINDS:
             matrix += row["seconds"]
     return {"time_by_kind": kinds, "time_by_layer": layers, "matrix_s": matrix}

@@ -31,7 +31,8 @@ def network_depth(network: FoldedNetwork, packed: bool = True) -> int:
     """Levels a network needs: 2 a block, 1 to reach the gates, the LSTM steps, 1 for the score.
 
     With `packed` gates one more unpacks them. A step costs the product with h (1, not in the
-    first step), the gates (degree - 1), the cell (1) and the output (1). An SRU costs `scan_depth`
+    first step), the gates (degree - 1), the cell (1) and the output (1); the halves of a Bi-LSTM go
+    side by side. An SRU costs `scan_depth`
     in place of steps and score; where a ciphertext holds one feature it has no gates to unpack,
     but from three frames on needs `packed`'s level for a mask.
     """

@@ -2,9 +2,10 @@
 
 Frame t lives in its own lanes. Each gate is one ciphertext of period H on the feature axis (or
 several of fewer places), so gates need no alignment and share the baby rotations of h. A step
-adds its hidden-to-hidden product to the gate inputs; only the lanes of frame t are read later.
-With several features a ciphertext the product is masked to them; with one, the other lanes run
-the same LSTM on the frames before them (cyclically), so they stay as bounded as it is.
+adds its hidden-to-hidden product to the gate inputs; only the lanes of the frame it reads
+(`Reading`) count later. With several features a ciphertext the product is masked to them; with
+one, the other lanes run the same LSTM on the frames next to them (cyclically), so they stay as
+bounded as it is.
 """
 
 from __future__ import annotations

@@ -23,8 +23,6 @@ from heclstm_lib.he.params import CkksParameters
 from heclstm_lib.he.plan import Op, Plan
 from heclstm_lib.models.folded import FoldedNetwork
 
-Steps = LstmCompiler | ScanCompiler
-
 
 def plan_network(
     network: FoldedNetwork,
@@ -94,13 +92,13 @@ class NetworkCompiler:
     def recurrence(self, chunks: Iterator[Tensor], count: int) -> list[Op]:
         """The states' part of the score; the frames' spatial scores are kept on the way."""
         network, builder = self.network, self.builder
-        steps = self.steps
-        lanes = [lane for one in steps for lane in one.lanes] if not self.packed else None
+        apart = [] if self.packed else self.step_compilers
+        lanes = [lane for compiler in apart for lane in compiler.lanes]
         products = Products(builder, self.gate_matrices(), count, lanes)
         spatial: list[Op] = []
         for chunk in chunks:
-            if steps:
-                with builder.layer(f"{steps[0].layer}.input"):
+            if network.hidden:
+                with builder.layer(f"{self.layer}.input"):
                     products.feed(chunk)
             if not (self.scalar and network.hidden):
                 with builder.layer("weighted_unit"):
@@ -109,39 +107,41 @@ class NetworkCompiler:
                     spatial = [builder.sum(terms)] if terms else []
         with builder.layer("weighted_unit"):
             self.spatial = [builder.settle(value) for value in spatial]
-        if not steps:
+        if not network.hidden:
             return []
-        with builder.layer(f"{steps[0].layer}.input"):
+        with builder.layer(f"{self.layer}.input"):
             results = products.finish()
             if self.scalar:
                 with builder.layer("weighted_unit"):
                     self.spatial = self.frame_scores(results.pop())
             gates = [[builder.required(value) for value in parts] for parts in results]
-        share = len(gates) // len(steps)
+        share = len(gates) // len(network.directions)
         parts = (gates[at : at + share] for at in range(0, len(gates), share))
-        return [
-            value
-            for one, own in zip(steps, parts, strict=True)
-            for value in self.temporal(one, own)
-        ]
+        return [value for way, own in enumerate(parts) for value in self.temporal(way, own)]
+
+    @property
+    def layer(self) -> str:
+        """Name of the recurrence's layer."""
+        return "sru" if self.network.recurrence == "sru" else "lstm"
 
     @cached_property
-    def steps(self) -> Sequence[Steps]:
-        """What appends the steps of the recurrence, one for each way it reads; none without."""
+    def step_compilers(self) -> Sequence[LstmCompiler | ScanCompiler]:
+        """What appends the steps of the recurrence: one for each way it reads, none without."""
         network, builder = self.network, self.builder
         if not network.hidden:
             return []
         if network.recurrence == "sru":
             return [ScanCompiler(network, builder)]
-        return [LstmCompiler(one, builder, bool(n)) for n, one in enumerate(network.directions)]
+        return [LstmCompiler(one, builder, bool(way)) for way, one in enumerate(network.directions)]
 
-    def temporal(self, steps: Steps, gates: list[list[Op]]) -> list[Op]:
-        """The states' part of the score of one way, from its gates' input products."""
+    def temporal(self, way: int, gates: list[list[Op]]) -> list[Op]:
+        """The states' part of the score, read forward (way 0) or backward, from gates' inputs."""
+        compiler = self.step_compilers[way]
         if self.packed and not self.scalar:
-            with self.builder.layer(f"{steps.layer}.unpack"):
+            with self.builder.layer(f"{compiler.layer}.unpack"):
                 packed = gates[0][0]
-                gates = unpack_gates(self.builder, packed, steps.period, steps.lanes)
-        return steps.temporal(gates)
+                gates = unpack_gates(self.builder, packed, compiler.period, compiler.lanes)
+        return compiler.temporal(gates)
 
     def gate_matrices(self) -> list[Vector]:
         """The matrices from the features: gates, packed or apart; for scalars also the scores."""
@@ -206,22 +206,22 @@ class PackedCompiler(NetworkCompiler):
 
     refresh_level: int | None = None
 
-    def temporal(self, steps: Steps, gates: list[list[Op]]) -> list[Op]:
+    def temporal(self, way: int, gates: list[list[Op]]) -> list[Op]:
         """The states' part of the score of one way."""
-        if isinstance(steps, ScanCompiler) or self.scalar:
+        if self.network.recurrence == "sru" or self.scalar:
             raise PlanError(
                 f"gates that stay packed: expected an LSTM and several features a ciphertext, got "
                 f"recurrence {self.network.recurrence!r} and {self.layout.features} feature(s). "
                 "Plan the gates apart."
             )
-        return self.packed_steps(steps).temporal(gates[0][0])
+        return self.packed_lstm(way).temporal(gates[0][0])
 
-    def packed_steps(self, steps: LstmCompiler) -> PackedLstm:
+    def packed_lstm(self, way: int) -> PackedLstm:
         """What appends the steps; windows for the state where a refresh makes them cheap."""
-        network, builder, level = steps.network, self.builder, self.refresh_level
+        network, builder, level = self.network.directions[way], self.builder, self.refresh_level
         if level is not None:
             hidden = power_of_two(network.hidden)
             diagonals = choose_diagonals(hidden, level, self.layout.features)
             if diagonals:
-                return WindowedLstm(network, builder, level, diagonals)
-        return PackedLstm(network, builder, level, steps.reading.backward)
+                return WindowedLstm(network, builder, level, diagonals, bool(way))
+        return PackedLstm(network, builder, level, bool(way))

@@ -57,7 +57,7 @@ def plan_refresh(
     """Plan the evaluation of up to `sequences` sequences with a refresh between steps.
 
     T frames take T - 1 round trips. `taps_together` is as in Convolution. Raises PlanError and its
-    kinds for networks without LSTM, or that do not fit.
+    kinds for networks without an LSTM that reads one way, or that do not fit.
     """
     check_state(network)
     layout = Layout(params.slots, power_of_two(network.frames), power_of_two(sequences))

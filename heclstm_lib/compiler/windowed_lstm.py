@@ -62,9 +62,14 @@ class WindowedLstm(PackedLstm):
     """The steps with windows; `diagonals` is m."""
 
     def __init__(
-        self, network: FoldedNetwork, builder: Builder, refresh_level: int, diagonals: int
+        self,
+        network: FoldedNetwork,
+        builder: Builder,
+        refresh_level: int,
+        diagonals: int,
+        backward: bool = False,
     ) -> None:
-        super().__init__(network, builder, refresh_level)
+        super().__init__(network, builder, refresh_level, backward)
         self.diagonals = diagonals
         self.windows = self.hidden // diagonals
         self.distance = self.rows + diagonals

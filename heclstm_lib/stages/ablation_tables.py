@@ -55,10 +55,14 @@ def plan_table(full: dict[str, object], results: Sequence[RowResult]) -> pd.Data
     rows = [{"axis": "", "row": FULL} | full]
     by_name = {one.row.name: one for one in results}
     for entry in list_rows([one.row for one in results]).itertuples():
-        record = by_name[entry.row].record
-        plan = {"fits": f"no network: {record['diverged']}"} if record["diverged"] else {}
-        rows.append({"axis": entry.axis, "row": entry.row} | plan | record["plan"])
+        rows.append({"axis": entry.axis, "row": entry.row} | _plan(by_name[entry.row]))
     return pd.DataFrame(rows)
+
+
+def _plan(result: RowResult) -> dict[str, Any]:
+    """A row's plan (`plan_row`), or that there is no network to plan."""
+    diverged = result.record["diverged"]
+    return {"fits": f"no network: {diverged}"} if diverged else result.record["plan"]
 
 
 def full_encrypted(store: ResultStore, plan: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def encrypted_table(full: dict[str, Any], results: Sequence[RowResult]) -> pd.Da
     """
     rows = [{"axis": "", "row": FULL} | full] if full else []
     for one in results:
-        plan, found = one.record["plan"], one.record["encrypted"]
+        plan, found = _plan(one), one.record["encrypted"]
         if one.row.encrypts:
             sizes = {key: plan.get(key) for key in SIZES}
             measured = {key: found.get(key) for key in MEASURED}

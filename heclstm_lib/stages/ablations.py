@@ -3,8 +3,8 @@
 In `rows_folder`: <row>/row.json and predictions.parquet, written last; beside them run-<digest>/
 with checkpoints and models. A row that trains does so on every fold; a row that only
 changes the encryption takes the study's own network of the first fold, trained where notebook 02
-trains it, and evaluates a few test sequences encrypted. A row that trains and is `encrypted` is
-evaluated on all test sequences of the first fold.
+trains it, and evaluates a few test sequences encrypted. A row that trains and
+is `also_encrypted` is evaluated on the first fold's test sequences, at most the study's limit.
 """
 
 from __future__ import annotations

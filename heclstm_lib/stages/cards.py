@@ -15,6 +15,7 @@ from heclstm_lib.evaluation.ensemble import ENSEMBLE
 from heclstm_lib.files import replacing
 from heclstm_lib.stages.evidence import ENCRYPTED, TRAINING, Evidence
 
+RECURRENCE_NAMES = {"lstm": "LSTM", "bi_lstm": "Bi-LSTM", "sru": "SRU"}
 SHOWN = ("auc", "missed_diagnosis_rate", "specificity", "accuracy", "f1", "brier")
 
 
@@ -79,7 +80,7 @@ Brier score after Platt scaling on validation patients: {error.estimate:.3f}
 
 def _parts(study: DatasetStudy) -> list[tuple[str, ...]]:
     model, train, data = study.model, study.train, study.data
-    recurrence = model.recurrence.upper().replace("_", "-") if model.lstm else "no recurrence"
+    recurrence = RECURRENCE_NAMES[model.recurrence] if model.lstm else "no recurrence"
     channels = ", ".join(map(str, model.conv_channels))
     return [
         ("input", f"{data.frames} frames, {data.image_size} x {data.image_size}, {data.colour}"),

@@ -20,7 +20,7 @@ from heclstm_lib.stages.evidence import OUR_ENCRYPTED, OUR_ENSEMBLE, OURS, Evide
 from heclstm_lib.stages.methods import COLUMNS
 
 VARIANTS = {"cubic_gates": "cubic_gates", "sru": "sru", "bi_lstm": "bi_lstm, HE-friendly"}
-"""Rows of notebook 05 that stand beside the main results, and as what: bi_lstm is exact there."""
+"""Rows of notebook 05 -> their names beside the main results, whose method `bi_lstm` is exact."""
 
 
 def our_rows(evidence: Evidence) -> pd.DataFrame:

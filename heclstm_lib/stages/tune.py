@@ -87,7 +87,8 @@ def tune(space: TuningSpace, rows: Sequence[Row], store: ResultStore) -> pd.Data
         raise ConfigError(f"{', '.join(idle)}: such a row trains no network; it cannot be tuned.")
     own = train_folds(dataclasses.replace(space, folder=space.folder / FULL)).predictions
     own = own.query("part == 'test' and twin == 'polynomial'").assign(method=FULL)
-    results = [run_row(space, row, space.folder) for row in rows]
+    clear = [dataclasses.replace(row, also_encrypted=False) for row in rows]
+    results = [run_row(space, row, space.folder) for row in clear]
     tables = [own[list(COLUMNS)], *(one.predictions for one in results if len(one.predictions))]
     table = compare_methods(pd.concat(tables, ignore_index=True), FULL, space.study.bootstrap)
     says = {row.name: row.says for row in rows} | {FULL: "the study as it stands"}

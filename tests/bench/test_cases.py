@@ -61,7 +61,14 @@ def test_lstm_gates_approximate_sigmoid_and_tanh() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"gate_degree": 3}, {"frames": 8, "recurrence": "sru"}, {"hidden": 32}]
+    "changes",
+    [
+        {},
+        {"gate_degree": 3},
+        {"frames": 8, "recurrence": "sru"},
+        {"recurrence": "bi_lstm"},
+        {"hidden": 32},
+    ],
 )
 def test_flagship_survives_its_file(changes: dict[str, object], tmp_path: Path) -> None:
     spec = CaseSpec("flagship", rows=6, **changes)  # type: ignore[arg-type]

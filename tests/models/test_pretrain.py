@@ -52,6 +52,22 @@ def test_pretraining_reads_training_frames_and_no_label(
     assert state_digest(start.model) != state_digest(plain.model)
 
 
+@pytest.mark.parametrize("recurrence", ["lstm", "bi_lstm", "sru"])
+def test_a_state_that_foretells_a_frame_has_not_seen_it(
+    recurrence: str, sets: Sets, tiny: ModelConfig
+) -> None:
+    model = make_model(dataclasses.replace(tiny, recurrence=recurrence), sets["train"], 0)
+    a = torch.randn(3, 4, model.weighted.project.in_features)
+    changed = a.clone()
+    changed[:, 2:] += 1.0
+    with torch.no_grad():
+        before, after = model.past_states(a), model.past_states(changed)
+        both = model.states(a), model.states(changed)
+    assert before is not None and after is not None
+    assert torch.allclose(before[:, :2], after[:, :2]) and not torch.allclose(before, after)
+    assert torch.allclose(both[0][:, :2], both[1][:, :2]) == (recurrence != "bi_lstm")
+
+
 def test_the_share_of_distillation(sets: Sets, short: TrainConfig, exact: TrainResult) -> None:
     def twin(share: float, given: Sets = sets) -> TrainResult:
         train = dataclasses.replace(short, distillation=share)

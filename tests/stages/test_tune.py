@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +51,17 @@ def test_no_test_patient_is_read(space: tuning.TuningSpace) -> None:
 def test_the_table_is_kept_and_finished_rows_are_taken_up(
     space: tuning.TuningSpace, tmp_path: Path
 ) -> None:
-    rows = [load_grid().rows[name] for name in ("no_lstm", "single_frame")]
+    rows = [load_grid().rows[name] for name in ("sru", "single_frame")]
     store = ResultStore(tmp_path / "results")
     table = tuning.tune(space, rows, store)
-    assert table.method.tolist() == ["full", "no_lstm", "single_frame"]
+    assert table.method.tolist() == ["full", "sru", "single_frame"]
     assert table.says.notna().all() and np.isnan(table.difference[0])
-    kept = (space.folder / "no_lstm" / "row.json").stat().st_mtime_ns
+    record = json.loads((space.folder / "sru" / "row.json").read_text(encoding="utf-8"))
+    assert record["encrypted"] == {}  # in a study this row is evaluated encrypted
+    kept = (space.folder / "sru" / "row.json").stat().st_mtime_ns
     again = tuning.tune(space, rows, store)
     assert again.equals(table) and store.load_table("tuning.candidates").equals(table)
-    assert (space.folder / "no_lstm" / "row.json").stat().st_mtime_ns == kept
+    assert (space.folder / "sru" / "row.json").stat().st_mtime_ns == kept
     assert store.load_results()["tuning"]["numbers"]["folds"] == 2
 
 

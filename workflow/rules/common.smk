@@ -98,7 +98,7 @@ def row_settings(wildcards):
     """The resolved configuration of one row: all that its definition changes shows here."""
     row, study = grid_row(wildcards.dataset, wildcards.row)
     kept = {key: to_dict(study)[key] for key in ("data", "model", "train", "he", "folds", "search")}
-    return json.dumps(kept | {"changes": row.changes})
+    return json.dumps(kept | {"changes": row.changes, "encrypts": row.encrypts})
 
 
 def row_network(wildcards):
