@@ -39,7 +39,7 @@ def collect_study(
     with changing_record(out, loaded.name) as record:
         for run in runs:
             record.put(run)
-        record.arrange([study.dataset for study in loaded.studies])
+        record.arrange(loaded.datasets)
     index = write_index(out, record)
     missing = [f"{run.dataset} {run.notebook}".strip() for run in runs if not run.ok]
     if current and missing:

@@ -170,12 +170,17 @@ class Profile:
     name: str
     studies: tuple[DatasetStudy, ...]
 
+    @property
+    def datasets(self) -> list[str]:
+        """The studies' data sets, in order."""
+        return [study.dataset for study in self.studies]
+
     def study(self, dataset: str) -> DatasetStudy:
         """Return the study of one data set; ConfigError names those there are."""
         for study in self.studies:
             if study.dataset == dataset:
                 return study
-        known = ", ".join(study.dataset for study in self.studies)
+        known = ", ".join(self.datasets)
         raise ConfigError(f"profile '{self.name}' has no data set '{dataset}'; it has: {known}.")
 
 

@@ -78,7 +78,7 @@ def run_study(
             print(run.error)
         with changing_record(out, loaded.name) as record:
             record.put(run)
-            record.arrange([study.dataset for study in loaded.studies])
+            record.arrange(loaded.datasets)
         write_index(out, record)
     ended = [record.get(task.dataset, task.name) for task in tasks]
     failed = [f"{r.dataset or loaded.name}: {r.notebook}" for r in ended if r and not r.ok]
@@ -144,7 +144,7 @@ def make_tasks(
 def _all_datasets(profile: Profile) -> list[str]:
     if not profile.studies:
         raise ConfigError(f"profile '{profile.name}' has no studies; add at least one data set.")
-    return [study.dataset for study in profile.studies]
+    return profile.datasets
 
 
 def portable(path: Path) -> str:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from heclstm_lib.he.clear import evaluate_clear
+from heclstm_lib.he.plan import Plan
 from heclstm_lib.models.folded import GATES, SRU_GATES, FoldedLSTM, FoldedNetwork, GateForm
 from heclstm_lib.models.step import FoldedStep
 
@@ -74,6 +76,14 @@ def make_frames(network: FoldedNetwork, count: int, seed: int = 1) -> np.ndarray
     """Normalised frames [count, T, C, H, W] for a network."""
     shape = (count, network.frames, network.conv_weight.shape[1], network.image_size)
     return np.random.default_rng(seed).normal(0, 1, (*shape, network.image_size))
+
+
+def assert_clear_agrees(network: FoldedNetwork, plan: Plan, count: int = 2) -> None:
+    """Evaluated in clear, the plan gives the network's scores."""
+    frames = make_frames(network, count)
+    expected = network.scores(frames)
+    assert np.isfinite(expected).all() and np.any(expected)
+    np.testing.assert_allclose(evaluate_clear(plan, frames)[:, 0], expected, rtol=1e-9, atol=1e-9)
 
 
 def make_step(inputs: int, hidden: int) -> FoldedStep:

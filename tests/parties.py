@@ -35,9 +35,13 @@ class Parties:
 def make_parties(
     network: FoldedNetwork, poly_degree: int, sequences: int, folder: Path, packed: bool = True
 ) -> Parties:
-    """Plan, keys and a registered server."""
+    """`register` with a plan for the network."""
     params = choose_parameters(network, poly_degree, packed=packed)
-    plan = plan_network(network, params, sequences, packed)
+    return register(network, plan_network(network, params, sequences, packed), folder)
+
+
+def register(network: FoldedNetwork, plan: Plan, folder: Path) -> Parties:
+    """Keys for a plan and a server that has the public ones."""
     client = Client(plan.signature)
     client.write_public_bundle(folder / "bundle")
     return Parties(network, plan, client, Server(plan, folder / "bundle"), folder)

@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import make_frames, make_network
-from parties import Parties
+from networks import assert_clear_agrees, make_frames, make_network
+from parties import register
 
 from heclstm_lib.compiler.chain import choose_parameters, network_depth
 from heclstm_lib.compiler.network import plan_network
 from heclstm_lib.compiler.reading import Reading
 from heclstm_lib.compiler.refresh_plan import plan_refresh
 from heclstm_lib.errors import PlanError
-from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.client import Client
 from heclstm_lib.he.plan import Plan
-from heclstm_lib.he.server import Server
 from heclstm_lib.he.simulate import evaluate_simulated
 from heclstm_lib.models.folded import FoldedNetwork
 
@@ -39,13 +36,6 @@ def make_plan(network: FoldedNetwork, form: str, sequences: int = 2) -> Plan:
     unpacks = form == "unpacked"
     params = choose_parameters(network, 32768, packed=unpacks)
     return plan_network(network, params, sequences, **FORMS[form])
-
-
-def assert_clear_agrees(network: FoldedNetwork, plan: Plan, count: int = 2) -> None:
-    frames = make_frames(network, count)
-    expected = network.scores(frames)
-    assert np.isfinite(expected).all() and np.any(expected)
-    np.testing.assert_allclose(evaluate_clear(plan, frames)[:, 0], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -136,9 +126,7 @@ def test_a_state_read_both_ways_is_not_refreshed() -> None:
 def test_encrypted(tmp_path: Path, form: str) -> None:
     network = make_bi_lstm(3, image_size=8, kernel_size=3)
     plan = make_plan(network, form, 64)
-    client = Client(plan.signature)
-    client.write_public_bundle(tmp_path / "bundle")
-    parties = Parties(network, plan, client, Server(plan, tmp_path / "bundle"), tmp_path)
+    parties = register(network, plan, tmp_path)
     values = make_frames(network, 50)
     bits = -np.log2(np.abs(parties.scores(values) - network.scores(values)).mean())
     assert bits > evaluate_simulated(plan, values).precision_bits - 0.5

@@ -88,5 +88,5 @@ def test_refresh_is_asked_for_and_answers_with_round_trips() -> None:
     assert len(chosen.plan.refreshes) == 1 and "refresh" in chosen.form
     without = choose_plan(NETWORK, Task(2), cost, degrees=(32768,)).chosen
     assert without.plan.refreshes == () and chosen.seconds < without.seconds
-    with pytest.raises(PlanError, match="only an LSTM that reads one way has a state"):
+    with pytest.raises(PlanError, match="only an LSTM that reads one way has a state to refresh"):
         choose_plan(make_network(recurrence="sru"), task, cost, degrees=(16384,))

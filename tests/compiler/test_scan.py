@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import make_frames, make_network
+from networks import assert_clear_agrees, make_frames, make_network
 from parties import make_parties
 
 from heclstm_lib.compiler.chain import choose_parameters, network_depth
@@ -32,13 +32,6 @@ def make_plan(
 ) -> Plan:
     params = choose_parameters(network, poly_degree, packed=packed)
     return plan_network(network, params, sequences, packed)
-
-
-def assert_clear_agrees(network: FoldedNetwork, plan: Plan, count: int = 2) -> None:
-    frames = make_frames(network, count)
-    expected = network.scores(frames)
-    assert np.isfinite(expected).all() and np.any(expected)
-    np.testing.assert_allclose(evaluate_clear(plan, frames)[:, 0], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "apart"])

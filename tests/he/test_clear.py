@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import make_frames, make_network
+from networks import assert_clear_agrees, make_frames, make_network
 
 from heclstm_lib.compiler.chain import choose_parameters, network_depth
 from heclstm_lib.compiler.network import plan_network
@@ -22,14 +22,6 @@ from heclstm_lib.models.folded import FoldedNetwork
 def make_plan(network: FoldedNetwork, sequences: int) -> Plan:
     params = CkksParameters(32768, network_depth(network), 27, 37, 39)
     return plan_network(network, params, sequences)
-
-
-def assert_clear_agrees(network: FoldedNetwork, sequences: int, count: int) -> None:
-    frames = make_frames(network, count)
-    expected = network.scores(frames)
-    assert np.isfinite(expected).all()
-    result = evaluate_clear(make_plan(network, sequences), frames)[:, 0]
-    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
@@ -50,14 +42,16 @@ def test_any_configuration(
 ) -> None:
     frames = min(frames, 2 if degree == 3 else 4)
     network = make_network(frames, degree=degree, dense=dense, kernel_size=3, **sizes)
-    assert_clear_agrees(network, sequences, data.draw(st.integers(1, sequences)))
+    plan = make_plan(network, sequences)
+    assert_clear_agrees(network, plan, data.draw(st.integers(1, sequences)))
 
 
 @pytest.mark.parametrize(
     ("frames", "hidden", "sequences"), [(3, 12, 8), (4, 16, 1), (1, 16, 2), (4, 1, 1), (2, 2, 1)]
 )
 def test_padded_frames_and_hidden_sizes(frames: int, hidden: int, sequences: int) -> None:
-    assert_clear_agrees(make_network(frames, hidden, channels=3), sequences, sequences)
+    network = make_network(frames, hidden, channels=3)
+    assert_clear_agrees(network, make_plan(network, sequences), sequences)
 
 
 def zeroed(network: FoldedNetwork, name: str, index: object) -> FoldedNetwork:
@@ -81,7 +75,8 @@ def zeroed(network: FoldedNetwork, name: str, index: object) -> FoldedNetwork:
     ],
 )
 def test_zero_weights(name: str, index: object) -> None:
-    assert_clear_agrees(zeroed(make_network(frames=3), name, index), 2, 2)
+    network = zeroed(make_network(frames=3), name, index)
+    assert_clear_agrees(network, make_plan(network, 2))
 
 
 def test_weights_too_small_to_encode_are_left_out() -> None:

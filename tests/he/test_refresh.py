@@ -195,7 +195,9 @@ def test_levels_do_not_grow_with_frames() -> None:
 
 def test_networks_without_a_state_are_refused() -> None:
     for network in (make_network(hidden=0), make_network(recurrence="sru")):
-        with pytest.raises(PlanError, match="only an LSTM that reads one way has a state"):
+        with pytest.raises(
+            PlanError, match="only an LSTM that reads one way has a state to refresh"
+        ):
             plan_refresh(network, PARAMS, 1)
     with pytest.raises(DepthBudgetExceeded, match="needs 7 levels"):
         choose_refresh_parameters(make_network(), 8192)

@@ -126,12 +126,8 @@ def test_a_row_that_trains_and_is_encrypted_keeps_every_prediction(
     found, tested = one.record["encrypted"], len(space.sets(0)["test"].labels)
     assert one.row.trains and one.row.encrypts and len(one.predictions) == tested
     limit = space.study.he.evaluate_at_most
-    assert (
-        limit is not None
-        and found["n"] == min(limit, tested)
-        and found["precision_bits"] > 9
-        and found["flips"] == 0
-    )
+    assert limit is not None and found["n"] == min(limit, tested)
+    assert found["precision_bits"] > 9 and found["flips"] == 0
 
 
 def test_finished_rows_are_taken_up(
@@ -223,7 +219,8 @@ def test_tables_of_the_notebook(space: Workspace, results: list[RowResult]) -> N
     assert plans.row.tolist() == ["full", *TRAINED, "scale_30"] and plans.levels[0] == 11
     encrypted = encrypted_table(full_encrypted(ResultStore(space.folder), {}), results)
     assert encrypted.row.tolist() == ["cubic_gates", "scale_30"]
-    assert (encrypted.precision_bits > 9).all()
+    cubic, scale_30 = encrypted.precision_bits
+    assert cubic > 9 and scale_30 > 10  # a study asks for 10, as predicted
     measured = pd.DataFrame(
         {"method": ["full", *TRAINED], "difference": [np.nan, -0.1, 0.0, 0.1]}
         | {"difference_low": [np.nan, -0.2, -0.1, 0.0], "difference_high": [np.nan, 0, 0.1, 0.2]}
