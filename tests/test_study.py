@@ -8,7 +8,6 @@ import pytest
 from tiny_study import RESULT, SECOND, Study
 
 from heclstm_lib.errors import ConfigError, ReportError
-from heclstm_lib.paths import repo_root
 from heclstm_lib.record import NotebookRun, StudyRecord, load_record, write_record
 from heclstm_lib.study import portable, render_study, run_study
 
@@ -23,7 +22,8 @@ def test_order_parameters_index_and_resume(
 ) -> None:
     index = study.run()
     assert index == study.out / "index.html"
-    assert study.log() == [f"01 {study.profile} alpha ", "02", f"01 {study.profile} beta ", "02"]
+    alpha, beta = (f"01 {portable(study.profile)} {name} " for name in ("alpha", "beta"))
+    assert study.log() == [alpha, "02", beta, "02"]
     shown = capsys.readouterr().out
     assert "[1/5] two: 00_overview done," in shown
     assert "[5/5] beta: 02_second done," in shown
@@ -175,8 +175,11 @@ def test_record_of_another_profile_is_not_mixed_in(tmp_path: Path) -> None:
         load_record(tmp_path)
 
 
-def test_paths_in_and_beside_the_repository_are_relative(tmp_path: Path) -> None:
-    root = repo_root()
-    assert portable(root / "reports" / "default") == "reports/default"
-    assert portable(root.parent / "data") == "../data"
-    assert portable(tmp_path) == str(tmp_path.resolve())
+def test_paths_in_and_beside_the_repository_are_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, elsewhere = tmp_path / "home", tmp_path / "scratch" / "data"
+    monkeypatch.setattr("heclstm_lib.study.repo_root", lambda: beside / "repository")
+    assert portable(beside / "repository" / "reports" / "default") == "reports/default"
+    assert portable(beside / "data") == "../data"
+    assert portable(elsewhere) == str(elsewhere)

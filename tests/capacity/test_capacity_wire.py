@@ -18,6 +18,8 @@ from heclstm_lib.he.seal import to_bytes
 from heclstm_lib.he.seal_layout import plain_object
 
 SEAL_HEADER = 16
+SAVED = {8192: 9, 16384: 1, 32768: 1}
+"""Objects of a kind whose mean length is compared, by N: single ones of 8192 scatter by 2.5 %."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,20 @@ def as_plan(params: CkksParameters) -> Plan:
 @pytest.mark.parametrize("bits", CASES, ids=lambda bits: "-".join(map(str, bits)))
 def test_saved_objects_have_the_predicted_bytes(bits: tuple[int, int, int, int, int]) -> None:
     params = CkksParameters(*bits)
-    keys, plan = SecretKeys(params), as_plan(params)
-    slots = np.random.default_rng(0).normal(size=params.slots)
-    fresh = len(keys.encrypt(slots))
-    assert ciphertext_bytes(plan, params.levels, 1) == pytest.approx(fresh, rel=0.02)
-    public, relin = keys.evaluation_keys(())
-    assert key_bytes(plan) == pytest.approx(len(relin), rel=0.02)
-    both = packed_bytes(params.poly_degree, params.coeff_bits, 2)
-    assert both == pytest.approx(len(public), rel=0.02)
+    plan, count = as_plan(params), SAVED[params.poly_degree]
+    saved = {"ciphertext": 0.0, "public": 0.0, "relin": 0.0}
+    for seed in range(count):
+        keys = SecretKeys(params)
+        slots = np.random.default_rng(seed).normal(size=params.slots)
+        public, relin = keys.evaluation_keys(())
+        objects = {"ciphertext": keys.encrypt(slots), "public": public, "relin": relin}
+        saved = {kind: saved[kind] + len(value) / count for kind, value in objects.items()}
+    predicted = {
+        "ciphertext": ciphertext_bytes(plan, params.levels, 1),
+        "public": packed_bytes(params.poly_degree, params.coeff_bits, 2),
+        "relin": key_bytes(plan),
+    }
+    assert predicted == pytest.approx(saved, rel=0.02)
 
 
 def test_results_have_two_polynomials_of_few_primes() -> None:
