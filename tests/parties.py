@@ -40,8 +40,8 @@ def make_parties(
     return register(network, plan_network(network, params, sequences, packed), folder)
 
 
-def register(network: FoldedNetwork, plan: Plan, folder: Path) -> Parties:
-    """Keys for a plan and a server that has the public ones."""
+def register(network: FoldedNetwork, plan: Plan, folder: Path, **options: int) -> Parties:
+    """Keys for a plan of the network, or of an ensemble it is in, and a server with those."""
     client = Client(plan.signature)
     client.write_public_bundle(folder / "bundle")
-    return Parties(network, plan, client, Server(plan, folder / "bundle"), folder)
+    return Parties(network, plan, client, Server(plan, folder / "bundle", **options), folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import make_frames, make_network
+from parties import Parties, register
 
 from heclstm_lib.compiler.chain import choose_parameters
 from heclstm_lib.compiler.network import plan_network
@@ -15,7 +16,6 @@ from heclstm_lib.compiler.refresh_plan import choose_refresh_parameters, plan_re
 from heclstm_lib.compiler.share import divide_score
 from heclstm_lib.errors import PlanError, WireError
 from heclstm_lib.he.clear import evaluate_clear
-from heclstm_lib.he.client import Client
 from heclstm_lib.he.ensemble import LAYER, add_plans
 from heclstm_lib.he.footprint import working_bytes
 from heclstm_lib.he.params import CkksParameters
@@ -60,27 +60,13 @@ def ensemble(plans: list[Plan]) -> Plan:
     return add_plans(plans)
 
 
-class Hospital:
-    """A client and a server over one plan, and their files."""
-
-    def __init__(self, plan: Plan, folder: Path, **options: int) -> None:
-        self.client, self.folder = Client(plan.signature), folder
-        self.client.write_public_bundle(folder / "bundle")
-        self.server = Server(plan, folder / "bundle", **options)
-
-    def scores(self, frames: np.ndarray) -> np.ndarray:
-        self.client.encrypt_batch(frames, self.folder / "request")
-        self.server.evaluate(self.folder / "request", self.folder / "response")
-        return self.client.decrypt_scores(self.folder / "response")
-
-
 @pytest.fixture(scope="module")
-def hospital(ensemble: Plan, tmp_path_factory: pytest.TempPathFactory) -> Hospital:
-    return Hospital(ensemble, tmp_path_factory.mktemp("ensemble"))
+def hospital(ensemble: Plan, tmp_path_factory: pytest.TempPathFactory) -> Parties:
+    return register(members()[0], ensemble, tmp_path_factory.mktemp("ensemble"))
 
 
 @pytest.mark.parametrize("count", [8, 3])
-def test_one_response_decrypts_to_the_mean(hospital: Hospital, count: int) -> None:
+def test_one_response_decrypts_to_the_mean(hospital: Parties, count: int) -> None:
     networks = members()
     frames = make_frames(networks[0], count)
     error = np.abs(hospital.scores(frames) - mean(networks, frames))
@@ -92,7 +78,8 @@ def test_with_lstm_and_flooded(tmp_path: Path) -> None:
     networks = members(frames=1, hidden=3, channels_out=2)
     plan = add_plans(plans_of(networks, 64, 16384))
     frames = make_frames(networks[0], 50)
-    error = Hospital(plan, tmp_path, flood_bits=0).scores(frames) - mean(networks, frames)
+    parties = register(networks[0], plan, tmp_path, flood_bits=0)
+    error = parties.scores(frames) - mean(networks, frames)
     assert -np.log2(np.abs(error).mean()) >= 14
 
 
@@ -150,11 +137,11 @@ def test_members_that_lay_pixels_out_otherwise(plans: list[Plan]) -> None:
 
 
 def test_requests_are_for_the_ensemble_or_for_a_member(
-    hospital: Hospital, plans: list[Plan], tmp_path: Path
+    hospital: Parties, plans: list[Plan], tmp_path: Path
 ) -> None:
     frames = make_frames(members()[0], 2)
     hospital.client.encrypt_batch(frames, tmp_path / "for-all")
-    single = Hospital(plans[0], tmp_path)
+    single = register(members()[0], plans[0], tmp_path)
     single.client.encrypt_batch(frames, tmp_path / "for-one")
     with pytest.raises(WireError, match="for-all: plan is"):
         single.server.evaluate(tmp_path / "for-all", tmp_path / "out")
