@@ -125,8 +125,10 @@ def run_decrypt(args: argparse.Namespace) -> int:
         _write_table(rows, args.out)
         if args.share:
             _write_shared(rows, args)
-    outside = sum(bool(row["outside"]) for row in rows)
-    print(f"{args.out}: {len(rows)} sequence(s), {outside} outside the calibrated range.")
+        outside = sum(bool(row["outside"]) for row in rows)
+        print(f"{args.out}: {len(rows)} sequence(s), {outside} outside the calibrated range.")
+    else:
+        print(f"{args.out}: not written, no response could be decrypted.")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return SOME_FAILED if failures else 0

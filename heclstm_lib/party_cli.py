@@ -76,7 +76,7 @@ def _add_client_arguments(parser: argparse.ArgumentParser) -> None:
         "--secret", type=own_path, default=Path("secret.bundle"), help="default: secret.bundle"
     )
     parser.add_argument(
-        "--passphrase-file", type=own_path, help="file whose first line is the secret's passphrase"
+        "--passphrase-file", type=own_path, help="file that holds the secret's passphrase alone"
     )
 
 

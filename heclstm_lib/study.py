@@ -154,13 +154,13 @@ def portable(path: Path) -> str:
 
 
 def study_digest(profile: Profile) -> str:
-    """Of library, grids, manifests, splits and the resolved profile: all that may change a result.
+    """Of library, settings, manifests, splits, resolved profile: all that may change a result.
 
     ConfigError for a grid file of the profile's own that cannot be read.
     """
     manifests = [*manifests_dir().rglob("*.json"), *manifests_dir().rglob("*.csv")]
-    grids = Path(__file__).parent.rglob("grids/*.yml")
-    files = files_digest([*library_files(), *grids, *manifests])
+    settings = [p for p in Path(__file__).parent.rglob("*.yml") if p.parent.name != "profiles"]
+    files = files_digest([*library_files(), *settings, *manifests])
     return files + json.dumps(to_dict(profile)) + grid_texts(profile)
 
 

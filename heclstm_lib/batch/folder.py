@@ -7,6 +7,7 @@ the plan and the public bundle they are made with.
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 from dataclasses import dataclass
@@ -146,5 +147,5 @@ def is_finished(job: Job) -> bool:
 
 def remove_leftovers(response: Path) -> None:
     """Remove what killed writers of a response left; only for the holder of its claim."""
-    for leftover in response.parent.glob(f".{response.name}.*"):
+    for leftover in response.parent.glob(f".{glob.escape(response.name)}.*"):
         leftover.unlink(missing_ok=True)

@@ -94,7 +94,6 @@ class Ours:
         self.client = Client(plan.signature)
         self.client.write_public_bundle(work / "public.bundle")
         self.machine = self._machine()
-        self.bytes = {"upload_bytes": 0, "response_bytes": 0}
 
     def _choose(self, network: Network) -> Candidate:
         """The planner's choice, or one of its usable runners-up."""

@@ -5,8 +5,8 @@ a residue of b bits in 8 bytes has no simple formula: literals cost about the en
 runs of zero bytes with a few bytes beside them repeat within zstd's window by chance, the more so
 the smaller the primes, and the window holds several polynomials of a small ring. The entropy alone
 is up to 11 % too high (31 bits, N=16384). So the same compressor packs made-up objects of the same
-shape, once for each: within 0.1 % of the mean of SEAL's own at N=16384 and 32768 and within 1 % at
-8192, where single ones scatter by 2.5 %, for primes of 25 to 60 bits
+shape, once for each: within 0.1 % of the mean of SEAL's own at N=16384 and 32768 and within 1.5 %
+at 8192, where single ones scatter by 2.5 %, for primes of 25 to 60 bits
 (tests/capacity/test_capacity_wire.py).
 """
 

@@ -63,4 +63,5 @@ def open_messages(folder: Path) -> list[Path]:
     """Messages in a folder that have no reply yet."""
     found = folder.glob(f"[!.]*{MESSAGE_SUFFIX}[0-9]*")
     messages = (path for path in found if path.suffix != REPLY_SUFFIX)
-    return sorted(path for path in messages if not reply_path(path).exists())
+    # A server removes a message before its reply: one without either has been answered.
+    return sorted(path for path in messages if not reply_path(path).exists() and path.exists())

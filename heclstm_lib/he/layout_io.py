@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -46,11 +46,6 @@ def decode_outputs(signature: Signature | Plan, results: Iterable[Vector], count
         np.add.at(total, places[places >= 0], grid[places >= 0, :, :count].mean(axis=1))
         np.add.at(copies, places[places >= 0], 1)
     return (total / copies[:, None]).T
-
-
-def decode_scores(signature: Signature | Plan, results: Sequence[Vector], count: int) -> Vector:
-    """Scores [count] of a plan with one output a sequence."""
-    return decode_outputs(signature, results, count)[:, 0]
 
 
 def check_frames(signature: Signature | Plan, frames: Vector) -> None:

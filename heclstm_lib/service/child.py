@@ -44,7 +44,7 @@ class Child:
         return self._process.pid if self._process else None
 
     async def run(self, task: dict[str, Any], on_steps: OnSteps) -> tuple[str, str]:
-        """Have a task done; its state and reason. Raises WorkerEnded."""
+        """Have a task done; its state and reason. WorkerEnded if none did it, or none can start."""
         try:
             if self._process is None or self._process.returncode is not None:
                 await self._start()
@@ -54,6 +54,9 @@ class Child:
         except WorkerEnded:
             await self.kill()
             raise
+        except (OSError, ValueError) as error:  # no process, no pipe, or no event of ours
+            await self.kill()
+            raise WorkerEnded(f"it could not be asked: {error}") from error
         return event["state"], event["reason"]
 
     async def kill(self) -> None:

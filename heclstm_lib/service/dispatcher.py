@@ -129,7 +129,8 @@ class Dispatcher:
         else:
             self._end(record, state, reason)
         finally:
-            del self._running[record.key]
+            if self._running.get(record.key) is running:
+                del self._running[record.key]
 
     def _task(self, record: Record) -> dict[str, str]:
         folder, bundle = self._store.place(record), record.name
@@ -144,7 +145,7 @@ class Dispatcher:
         }
 
     async def _crashed(self, record: Record, how: str) -> None:
-        if record.key not in self._store.records:
+        if not self._store.holds(record):
             return  # removed by its owner, which is why the worker was ended
         log.warning("a worker was lost at %s %s: %s", record.kind, record.name[:12], how)
         record = replace(record, crashes=record.crashes + 1)
@@ -166,8 +167,9 @@ class Dispatcher:
         elif state != "ready":
             state = "refused"
         self._keep(replace(record, state=state, reason=reason))
-        if record.key in self._store.records and state == "done":
-            (self._store.place(record) / BODY).unlink(missing_ok=True)
+        if self._store.holds(record) and state == "done":
+            with suppress(OSError):
+                (self._store.place(record) / BODY).unlink()
         seconds = time.time() - record.created
         log.info("%s %s: %s, %.1f s after it came", record.kind, record.name[:12], state, seconds)
 

@@ -77,9 +77,14 @@ class Store:
         upload.rename(target)
         self.records[record.key] = record
 
+    def holds(self, record: Record) -> bool:
+        """Whether a record is still there, and was not removed and made anew since."""
+        kept = self.records.get(record.key)
+        return kept is not None and kept.created == record.created
+
     def put(self, record: Record) -> None:
-        """Keep a record's new state; one that was removed meanwhile stays removed."""
-        if record.key in self.records:
+        """Keep a record's new state; one that was removed or made anew meanwhile stays so."""
+        if self.holds(record):
             self.records[record.key] = record
             _write(self.place(record) / RECORD, record)
 
@@ -100,9 +105,13 @@ class Store:
     def _discard(self, folder: Path) -> None:
         """Out of sight at once, even if deleting gigabytes is stopped half way."""
         with suppress(FileNotFoundError):
-            grave = self.fresh() / "old"
-            folder.rename(grave)
-            shutil.rmtree(grave.parent, ignore_errors=True)
+            try:
+                grave = self.fresh() / "old"
+                folder.rename(grave)
+            except OSError:  # no room for a grave on the disk that this is to make room on
+                shutil.rmtree(folder)
+            else:
+                shutil.rmtree(grave.parent, ignore_errors=True)
 
 
 def _write(path: Path, record: Record) -> None:

@@ -12,8 +12,6 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from heclstm_lib.methods.interface import Array, Method
 from heclstm_lib.methods.registry import ORDERLESS, find_method
 from heclstm_lib.methods.weights import weights_file
 from heclstm_lib.models.checkpoint import config_digest
+from heclstm_lib.provenance import source_digest
 from heclstm_lib.stages.training import score_table
 from heclstm_lib.stages.workspace import Workspace
 
@@ -37,6 +36,7 @@ COLUMNS = ("sequence_id", "patient_id", "label", "score", "threshold", "fold", "
 """What tables of our own networks and of other methods have in common."""
 
 PROBABILITY = "Platt scaling on validation patients"  # of a kept fit; part of its digest
+FIT_SOURCE = ("methods", "models", "evaluation/calibration.py", "evaluation/operating_point.py")
 WEIGHTS = "weights"  # folder of local weights files, inside the data folder
 
 
@@ -162,16 +162,5 @@ def fit_digest(name: str, sets: dict[str, SequenceSet], budget: MethodBudget) ->
         strengths=budget.strengths,
         data={part: sequences.digest for part, sequences in sets.items()},
         weights=hashlib.sha256(path.read_bytes()).hexdigest() if path else "",
-        source=_source_digest(),
+        source=source_digest(*FIT_SOURCE),
     )
-
-
-@cache
-def _source_digest() -> str:
-    """sha256 over the sources that methods are made of."""
-    package = Path(__file__).parents[1]
-    total = hashlib.sha256()
-    for folder in ("methods", "models"):
-        for path in sorted((package / folder).glob("*.py")):
-            total.update(path.name.encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -37,10 +35,8 @@ def test_manifest_names_version_parameters_and_digest() -> None:
     assert generator.digest == default_digest()
 
 
-def test_shape_range_balance_and_speed() -> None:
-    start = time.perf_counter()
+def test_shape_range_and_balance() -> None:
     found = load_sequences("embedded", DataConfig(frames=3, image_size=32, sequences=50))
-    assert time.perf_counter() - start < 5
     assert found.frames.shape == (50, 3, 3, 32, 32)
     assert found.frames.min() >= 0 and found.frames.max() <= 1
     assert found.labels.sum() == 25

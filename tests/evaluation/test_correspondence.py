@@ -10,6 +10,7 @@ import pytest
 
 from heclstm_lib.compiler.refresh_plan import choose_refresh_parameters, plan_refresh
 from heclstm_lib.errors import WireError
+from heclstm_lib.evaluation import correspondence
 from heclstm_lib.evaluation.correspondence import Correspondent, open_messages, reply_path
 from heclstm_lib.evaluation.encrypted import evaluate_encrypted
 from heclstm_lib.he.store import load_signature, write_plan, write_signature
@@ -78,6 +79,19 @@ def test_messages_are_open_until_they_have_a_reply(tmp_path: Path) -> None:
     assert (first.name, second.name) == ("response-0.refresh0", "response-2.refresh1")
     reply_path(first).touch()
     assert open_messages(tmp_path) == [second]
+
+
+def test_a_message_cleared_meanwhile_is_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "response.refresh0").touch()
+
+    def server_clears(message: Path) -> Path:
+        message.unlink()
+        return reply_path(message)
+
+    monkeypatch.setattr(correspondence, "reply_path", server_clears)
+    assert open_messages(tmp_path) == []
 
 
 def test_a_server_waits_and_cleans_up(tmp_path: Path) -> None:

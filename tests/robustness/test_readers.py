@@ -124,8 +124,8 @@ def test_a_reader_that_ends_or_stops_is_counted(
     monkeypatch.setattr(fuzz, "SHARES", {"fake": 1.0, "wire messages": 0.0})
     forking = multiprocessing.get_context("fork")  # so that the child has the fakes, too
     monkeypatch.setattr(fuzz.multiprocessing, "get_context", lambda _method: forking)
-    monkeypatch.setattr(fuzz, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(fuzz, "PATIENCE_S", 5)
     outcome = fuzz.run(10, 0, tmp_path)
     assert (outcome.tried, outcome.detected, outcome.crashed, outcome.hung) == (10, 8, 1, 1)
     assert "fake, seed 0, input 3: crashed, the process ended" in outcome.detail
-    assert "input 6: hung, longer than 0.5 s" in outcome.detail
+    assert "input 6: hung, longer than 5 s" in outcome.detail

@@ -32,7 +32,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
 def service(
     hospital: Hospital, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
-    running = make_service(hospital, tmp_path_factory.mktemp("service"), idle_s=1)
+    running = make_service(hospital, tmp_path_factory.mktemp("service"))
     running.start()
     yield running
     assert running.stop() in (0, -signal.SIGTERM)

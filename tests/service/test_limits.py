@@ -193,6 +193,26 @@ def test_what_takes_two_workers_down_is_given_up(
         assert "2 worker processes were lost at it (it was ended by SIGSEGV)" in one.reason
 
 
+def test_records_go_from_a_disk_without_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = Bundle("st-mary", DIGEST, 1, "ready", 1.0)
+    store.adopt(store.fresh(), bundle)
+
+    def full() -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store, "fresh", full)
+    store.remove(bundle)
+    assert not store.place(bundle).exists() and bundle.key not in store.records
+
+
+@pytest.mark.parametrize("command", [["/nowhere/python"], ["echo", "no event"]])
+def test_a_worker_that_cannot_be_asked(tmp_path: Path, command: list[str]) -> None:
+    child = Child(ServiceOptions(), tmp_path, 1)
+    child._command = command
+    with pytest.raises(WorkerEnded, match="it could not be asked: "):
+        asyncio.run(child.run({}, lambda _steps: None))
+
+
 def test_a_stuck_worker_is_ended(tmp_path: Path) -> None:
     async def wait() -> None:
         child = Child(replace(ServiceOptions(), stall_s=0.2), tmp_path, 1)
@@ -200,7 +220,7 @@ def test_a_stuck_worker_is_ended(tmp_path: Path) -> None:
         with pytest.raises(WorkerEnded, match=r"nothing came of it for 0.2 s"):
             await child.run({}, lambda _steps: None)
         assert child.pid is None
-        child._command = ["false"]
+        child._command, child._stall_s = ["false"], 60
         with pytest.raises(WorkerEnded, match="it ended with code 1"):
             await child.run({}, lambda _steps: None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,10 @@ def test_the_store_remembers(tmp_path: Path) -> None:
     again.put(job)  # too late
     assert again.owned(Job, "st-mary") == []
     assert not store.place(job).exists()
+    anew = replace(job, created=3.0)
+    again.adopt(again.fresh(), anew)
+    again.put(replace(job, state="failed"))  # word of the one before
+    assert again.owned(Job, "st-mary") == [anew]
 
 
 def test_options_make_the_round(tmp_path: Path) -> None:

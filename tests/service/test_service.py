@@ -207,16 +207,21 @@ def delete_all(service: ServiceProcess) -> None:
         httpx.delete(f"{service.url}/v1/bundles/{one['name']}", headers=bearer(service))
 
 
-def test_a_body_that_stands_still(service: ServiceProcess) -> None:
+def test_a_body_that_stands_still(hospital: Hospital, tmp_path: Path) -> None:
     def slow():
         yield b"HECLSTM2"
         time.sleep(2.5)
         yield b"more"
 
-    status, code, message = post(service, slow())
-    assert (status, code) == (408, "too_slow")
-    assert "stood still for 1 s, or came with less than" in message
-    assert list((service.state / "uploads").iterdir()) == []
+    service = make_service(hospital, tmp_path, idle_s=1)
+    service.start()
+    try:
+        status, code, message = post(service, slow())
+        assert (status, code) == (408, "too_slow")
+        assert "stood still for 1 s, or came with less than" in message
+        assert list((service.state / "uploads").iterdir()) == []
+    finally:
+        service.stop()
 
 
 def test_too_many_bundles(service: ServiceProcess, hospital: Hospital, tmp_path: Path) -> None:
