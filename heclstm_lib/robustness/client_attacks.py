@@ -27,7 +27,9 @@ from heclstm_lib.robustness.client_target import (
 from heclstm_lib.service.sizes import input_sizes, request_sizes
 
 Random = np.random.Generator
-SLOW_S = 2.0
+IDLE_S = 6
+"""Seconds the attacked service lets a body stand: 50 clients in one process pause for over 1."""
+SLOW_S = IDLE_S + 1.0
 
 
 def no_token(target: Target, rng: Random) -> Answer:

@@ -39,7 +39,7 @@ STRANGERS = 3
 HOSPITALS = [f"hospital-{number}" for number in range(10)]
 SERVICE_BYTES, WORKER_MB = 300 << 20, 768
 HANG_S = 120.0
-OPTIONS = {"idle-s": 1, "memory-mb": WORKER_MB, "queue": 30, "uploads": 6}
+OPTIONS = {"idle-s": attacks.IDLE_S, "memory-mb": WORKER_MB, "queue": 30, "uploads": 6}
 
 
 def _refused(*expected: tuple[int, str]) -> Judge:

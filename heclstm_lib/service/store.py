@@ -104,14 +104,9 @@ class Store:
 
     def _discard(self, folder: Path) -> None:
         """Out of sight at once, even if deleting gigabytes is stopped half way."""
-        with suppress(FileNotFoundError):
-            try:
-                grave = self.fresh() / "old"
-                folder.rename(grave)
-            except OSError:  # no room for a grave on the disk that this is to make room on
-                shutil.rmtree(folder)
-            else:
-                shutil.rmtree(grave.parent, ignore_errors=True)
+        with suppress(OSError):  # no room for a grave, or nothing there: deleted where it lies
+            folder = folder.rename(self.fresh() / "old").parent
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(path: Path, record: Record) -> None:

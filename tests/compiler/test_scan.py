@@ -147,7 +147,7 @@ def test_encrypted(tmp_path: Path, frames: int, packed: bool) -> None:
     parties = make_parties(network, 16384, 64, tmp_path, packed)
     values = make_frames(network, 50)
     bits = -np.log2(np.abs(parties.scores(values) - network.scores(values)).mean())
-    assert bits > evaluate_simulated(parties.plan, values).precision_bits - 1
+    assert bits > evaluate_simulated(parties.plan, values).precision_bits - 0.5
     assert bits > 18
 
 

@@ -86,9 +86,9 @@ def bits(error: np.ndarray) -> float:
     return float(-np.log2(np.abs(error).mean()))
 
 
-def test_a_fresh_zero_costs_little(parties: Parties) -> None:
-    """A tenth of a bit in the mean; of so few values each side scatters by a quarter."""
-    assert bits(errors(parties, flooder(parties, 0), 6)) > bits(errors(parties, None, 6)) - 2
+def test_a_fresh_zero_costs_less_than_a_bit(parties: Parties) -> None:
+    """A tenth of a bit; over 24 runs the difference scatters by a sixth."""
+    assert bits(errors(parties, flooder(parties, 0), 24)) > bits(errors(parties, None, 24)) - 1
 
 
 def test_flooding_costs_what_is_predicted(parties: Parties) -> None:
@@ -144,7 +144,7 @@ def test_simulation_and_flooding_agree_with_an_lstm(tmp_path: Path) -> None:
     plan = parties.plan
     scale = plan.ops[plan.results[0]].scale
     error = float(evaluate_simulated(plan, make_frames(parties.network, 4)).errors.mean())
-    assert bits(errors(parties, flooder(parties, 0), 4)) > bits(errors(parties, None, 4)) - 2
+    assert bits(errors(parties, flooder(parties, 0), 16)) > bits(errors(parties, None, 16)) - 1
     assert flood_hiding_bits(plan.params, scale, error, 32) == pytest.approx(5.8, abs=1.5)
     added = flood_error(plan.params, scale, 32, plan.layout.slots // plan.layout.sequences)
     assert errors(parties, flooder(parties, 32), 6).std() == pytest.approx(added, rel=0.6)

@@ -125,8 +125,9 @@ def test_what_the_client_sees_does_not_depend_on_the_state(
     rng = np.random.default_rng(3)
     for slots in (np.zeros(PARAMS.slots), rng.choice([-64.0, 64.0], PARAMS.slots)):
         ciphertext = encrypted(keys, slots, 1)
-        seen = decrypted(keys, masker.hide(ciphertext, bits)[0]) / width
-        assert kstest(seen + 0.5, "uniform").pvalue > 1e-9
+        masked = (masker.hide(ciphertext, bits)[0] for _ in range(2))  # one in 10^4 is unlucky
+        seen = [decrypted(keys, one) / width + 0.5 for one in masked]
+        assert max(kstest(one, "uniform").pvalue for one in seen) > 1e-4
         assert kstest(decrypted(keys, ciphertext) / width + 0.5, "uniform").pvalue < 1e-9
 
 
