@@ -69,7 +69,9 @@ def test_a_batch_in_s3_is_that_on_disk_and_resumes(
     assert store.counts["PUT", "00.response"] == 1
     remove(join(places.responses, "01.response"))
     bad = tmp_path / "bad"
-    bad.write_bytes((tmp_path / "first" / "02.response").read_bytes()[:-1] + b"x")
+    data = bytearray((tmp_path / "first" / "02.response").read_bytes())
+    data[-1] ^= 1
+    bad.write_bytes(data)
     upload(bad, join(places.responses, "02.response"))
     upload(made.requests / "00.request", join(places.requests, "03.request"))
     report = evaluate(places)
