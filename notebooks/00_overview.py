@@ -156,8 +156,9 @@ plot_coefficients(x_ct.coefficients(), box.encrypt(x).coefficients(), small.prim
 # ### Why polynomials
 # Only additions and products exist. ReLU, sigmoid and tanh become polynomials of degree 2 or 3, and
 # the network is trained *with* them. Each LSTM step with quadratic gates costs four levels (the
-# first three); with a convolutional block, unpacking and the vote, four frames need 20 levels.
-# That fits N = 32768 within 868 bits, **without any decryption in between**. Notebook 03 shows it.
+# first three), and a convolutional block, unpacking and the vote take some more: four frames need
+# about twenty, which notebook 03 counts layer by layer. They fit N = 32768 within 868 bits,
+# **without any decryption in between**.
 
 # %% [markdown]
 # ## What is protected, and what is not

@@ -56,7 +56,7 @@ from heclstm_lib.figures.tables import show_comparison, show_metrics
 from heclstm_lib.figures.training import plot_fits, plot_forest, plot_history, plot_ranges, plot_roc
 from heclstm_lib.stages.evidence import Evidence
 from heclstm_lib.stages.notebook import open_stage
-from heclstm_lib.stages.training import run_baselines, train_folds
+from heclstm_lib.stages.training import kept_epochs, run_baselines, train_folds
 
 stage = open_stage("02_plaintext_training", profile, dataset, out, data)
 stage.study.model, stage.study.train
@@ -100,8 +100,14 @@ plot_history(stage.write_table("history", training.history))
 
 # %% [markdown]
 # **What you should see:** how training went; the epoch with the best validation AUC is kept.
-# On a set of a few dozen patients validation is noisy, and the curves show it.
-#
+# On a set of a few dozen patients validation is noisy, and the curves show it. The table says which
+# epochs were kept: where it is the first, training found nothing that validation confirms, and the
+# network is little more than its initial weights (the polynomial twin: than the fitted exact one).
+
+# %%
+kept_epochs(training.history)
+
+# %% [markdown]
 # ## Polynomials against what they replace
 # First fold. The fit is weighted by where training activations lie.
 

@@ -166,8 +166,8 @@ costs if joint else "no ensemble that stays encrypted"
 
 # %% [markdown]
 # ## Where the time goes
-# Medians over the batches in the table. A worker loads the keys and encodes the model once, before
-# its first batch (`load_s`).
+# Medians over all batches. A worker loads the keys and encodes the model once, before
+# its first batch (`load_s` in the stored table `batches`).
 
 # %%
 batches = pd.concat([run.batches.assign(fold=fold) for fold, (_, run, _) in runs.items()])
@@ -183,9 +183,10 @@ stage.write_table("batches", batches)
 plot_time(time_by(operations, "layer"), time_by(operations, "kind"))
 
 # %% [markdown]
-# **What you should see:** rotations and relinearisations dominate, and each LSTM step costs less
-# than the one before it, since it works at lower levels (the first has no product with h). `input`
-# is the loading of ciphertexts.
+# **What you should see:** rotations take the most time, above all those that lead the features to
+# the gates (`lstm.input`); at N = 32768 the loading of ciphertexts (`input`) comes next. From the
+# second LSTM step on, which has the first product with h, each costs less than the one before it,
+# since it works at lower levels.
 
 # %% [markdown]
 # ## Distance to the floor

@@ -14,12 +14,12 @@
 # %% [markdown]
 # # 05 Ablations: what each part contributes
 #
-# Each row of the ablation grid changes one thing. A row that trains is trained on the same folds
+# Each row of the ablation grid changes one setting. A row that trains is trained on the same folds
 # with the same budget and compared with the full network on the same test patients, in clear
 # (notebook 04 measures what encryption changes); its plan says what it would cost encrypted. Other
-# recurrences and gates are also evaluated encrypted, on test sequences of the first fold. A row
-# that changes the encryption alone takes the full network and evaluates a few test sequences
-# encrypted. Rows found finished are taken up; the others are run here.
+# recurrences and gates are also evaluated encrypted, on test sequences of the first fold, and so is
+# the full network under other encryption. Every row is planned anew, so that levels and layout may
+# change with it. Rows found finished are taken up; the others are run here.
 
 # %% tags=["parameters"]
 profile = "default"
@@ -28,6 +28,8 @@ out = "../reports/default"
 data = ""
 
 # %%
+from IPython.display import Markdown
+
 from heclstm_lib.evaluation.comparison import compare_methods
 from heclstm_lib.evaluation.metrics import metrics_by
 from heclstm_lib.figures.ablations import plot_axes
@@ -44,6 +46,7 @@ from heclstm_lib.stages.ablation_tables import (
 )
 from heclstm_lib.stages.ablations import rows_folder, run_rows
 from heclstm_lib.stages.notebook import open_stage, show_text
+from heclstm_lib.stages.remarks import same_ranking
 from heclstm_lib.stages.row_facts import plan_row
 
 stage = open_stage("05_ablations", profile, dataset, out, data)
@@ -76,7 +79,11 @@ plot_forest(comparison, "method", "AUC", reference=0.5)
 
 # %% [markdown]
 # **What you should see:** how far the rows' intervals overlap with the full network's.
-#
+
+# %%
+Markdown(same_ranking(comparison, predictions, "full"))
+
+# %% [markdown]
 # ## The differences, axis by axis
 # Look for intervals that exclude 0, and for dots that are full.
 
@@ -114,9 +121,10 @@ plans
 # polynomials are fitted costs nothing.
 #
 # ## Other networks, and the same one under other encryption, evaluated encrypted
-# Rows with another recurrence or other gates: the first fold's test sequences (as many as notebook
-# 04 may evaluate), encrypted and compared with float64. Rows that change scale, scheme or packing
-# alone: a few of them, and the study's own network. `full` is notebook 04's evaluation.
+# The first fold's test sequences (as many as notebook 04 may evaluate), encrypted and compared with
+# float64. Rows that change scale, scheme or packing alone take the study's own network. `full` is
+# notebook 04's evaluation, of all folds. A fixed scale or prime closes the end of the chain: such
+# rows have a level more than `full`, and stand beside `closed_end` where it is listed.
 
 # %%
 encrypted = encrypted_table(full_encrypted(stage.store, own_plan), results)
@@ -124,9 +132,10 @@ encrypted = stage.write_table("encrypted", encrypted)
 encrypted if len(encrypted) else "no row evaluates encrypted"
 
 # %% [markdown]
-# **What you should see:** bits of precision follow the bits of scale; a batch of many sequences
-# takes longer but less for each; with refreshes a smaller ring does, at the price of round trips. A
-# Bi-LSTM takes the levels of an LSTM and twice its steps; cubic gates take more levels, an SRU few.
+# **What you should see:** among chains with a closed end, bits of precision follow the bits of
+# scale; the open end of `full` gives up some of them for a level less. With refreshes a smaller
+# ring does, at the price of round trips. A Bi-LSTM takes the levels of an LSTM and twice its steps;
+# cubic gates take more levels, an SRU few. Compare seconds between rows of equal `sequences` only.
 
 # %%
 changed = comparison[(comparison.method != "full") & (comparison.p_holm < 0.05)]

@@ -23,10 +23,12 @@
 # trained by the loop that trains ours, once for each candidate setting of the optimiser. Where the
 # profile lists a `search`, the candidates are those that our own network chooses among, each for as
 # many epochs as ours; where it lists none, ours trains once, and others once for each of two
-# settings, each for half of our epochs. No training has fewer than five optimiser steps for each of
-# our epochs. A support vector machine tries four values of C, naive Bayes four smoothings. The best
-# on validation patients is kept. Controls and variants of ours are trained exactly as our exact
-# twin, with the setting that the fold chose for ours. How the list of candidates came about is told
+# settings, each for half of our epochs. On a small set an epoch has one or two optimiser steps;
+# there competing methods get more epochs than ours, up to five times as many, so that none takes
+# fewer than five steps for each of our epochs (column `epochs`: "of" is what each could use). A
+# support vector machine tries four values of C, naive Bayes four smoothings. The best on validation
+# patients is kept. Controls and variants of ours are trained exactly as our exact twin, with our
+# epochs and the setting that the fold chose for ours. How the list of candidates came about is told
 # in notebook 02; it is in nobody's budget.
 #
 # **Size.** These are re-implementations from the published descriptions, scaled down to frames of
@@ -52,6 +54,7 @@ from heclstm_lib.stages.evidence import OURS, Evidence, family_of
 from heclstm_lib.stages.method_tables import fit_table, method_metrics, our_rows
 from heclstm_lib.stages.methods import fit_methods, order_evidence
 from heclstm_lib.stages.notebook import open_stage, show_text
+from heclstm_lib.stages.remarks import below_chance
 
 stage = open_stage("06_competing_methods", profile, dataset, out, data)
 names, bootstrap = stage.study.methods, stage.study.bootstrap
@@ -103,6 +106,9 @@ plot_forest(comparison, "method", "AUC", reference=0.5)
 # **What you should see:** where the intervals lie against ours, and that a competitor is called
 # better or worse only where its difference excludes 0 after correction. The intervals cover the
 # choice of test patients, not that of the training patients.
+
+# %%
+Markdown(below_chance(comparison))
 
 # %% [markdown]
 # ## At the operating point

@@ -16,8 +16,9 @@
 #
 # Methods that others have evaluated on encrypted data run through the same client and server as
 # ours: CryptoNets and a polynomial CNN with batch norm, which see single frames and have the frames
-# vote, and two classical scores on pooled features. Keys, bytes and 128-bit security are those of
-# notebook 04; folds, training patients and thresholds those of the other methods.
+# vote, and two classical scores on pooled features. Each has a plan and keys of its own, in the
+# smallest ring that serves it at 128-bit security; folds, training patients and thresholds are
+# those of notebook 06.
 
 # %% tags=["parameters"]
 profile = "default"
@@ -26,6 +27,8 @@ out = "../reports/default"
 data = ""
 
 # %%
+from IPython.display import Markdown
+
 from heclstm_lib.figures.encrypted_methods import plot_method_costs, plot_method_errors
 from heclstm_lib.figures.tables import show_comparison, show_metrics
 from heclstm_lib.figures.training import plot_forest
@@ -39,6 +42,7 @@ from heclstm_lib.stages.encrypted_tables import (
     with_ours,
 )
 from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.stages.remarks import encryption_remark
 
 stage = open_stage("07_encrypted_competitors", profile, dataset, out, data)
 names = encrypted_names(stage.space)
@@ -85,9 +89,13 @@ agreed[["method", "n", "n_sequences", "relative_bits", "precision_bits", "worst_
 plot_method_errors(predictions)
 
 # %% [markdown]
-# **What you should see:** errors far left of the dotted line, and no flipped decision: whatever
-# separates the methods in AUC is not encryption. The whole numbers of BFV are exact, but they were
-# rounded before: `fold_error` below is what rounding changes of a score.
+# **What you should see:** errors left of the dotted line, 2^-10 of the spread of a method's scores.
+# The planner is asked for 10 bits on validation patients, and a small ring leaves little more. The
+# whole numbers of BFV are exact, but they were rounded before: `fold_error` below is what rounding
+# changes of a score.
+
+# %%
+Markdown(encryption_remark(agreed))
 
 # %% [markdown]
 # ## AUC, in clear and encrypted
@@ -116,8 +124,10 @@ show_comparison(comparison, OURS) if len(comparison) else "Nothing to compare."
 
 # %% [markdown]
 # ## What it costs
-# Seconds of one server process and megabytes a sequence: as measured on these sequences, and in a
-# full batch (`_full`; `batch` is how many sequences fit one). Medians over folds.
+# Seconds of a server process and megabytes a sequence: as measured on these sequences, and in a
+# full batch (`_full`; `batch` is how many sequences fit one). Medians over folds; ring, modulus and
+# levels are the largest of any fold. Ours is notebook 04's evaluation, where several processes may
+# share the processor (`he.workers`); the others run one. `server_cpu_s` is processor time.
 
 # %%
 table = stage.write_table("cost_table", cost_table(costs))
@@ -127,7 +137,7 @@ table
 plot_method_costs(costs)
 
 # %% [markdown]
-# **What you should see:** scores on features cost milliseconds; networks on single frames need four
+# **What you should see:** scores on features cost milliseconds; networks on single frames need few
 # levels and a small ring, ours the levels of its recurrence and larger keys. One ciphertext a pixel
 # makes CryptoNets under BFV slow for a few images and cheap for thousands: its time does not depend
 # on their number. It takes minutes a fold, so that only profiles with `bfv: true` run it.

@@ -59,6 +59,7 @@ from heclstm_lib.stages.claims import claims_table
 from heclstm_lib.stages.data_card import data_card, split_counts
 from heclstm_lib.stages.evidence import (
     FULL,
+    METHOD_STAGE,
     OURS,
     Evidence,
     beside_published,
@@ -68,6 +69,7 @@ from heclstm_lib.stages.evidence import (
     waterfall_steps,
 )
 from heclstm_lib.stages.notebook import open_stage, show_text
+from heclstm_lib.stages.remarks import calibration_remark, disagreement
 
 stage = open_stage("08_decisions", profile, dataset, out, data)
 evidence, bootstrap = Evidence(stage.store), stage.study.bootstrap
@@ -108,9 +110,12 @@ points
 # %% [markdown]
 # ## Decisions side by side
 # McNemar's exact test, among the ill (missed diagnoses) and among the well (needless referrals).
-# `method_only` counts the patients whom only the other method has right, `g` is Cohen's effect size
-# (0.05 small, 0.15 medium, 0.25 large). p values are Holm-corrected over the competing methods;
-# our exact network is a family of its own, here and below.
+# `method_only` counts sequences that only the other method has right, `g` is Cohen's effect size
+# (0.05 small, 0.15 medium, 0.25 large). The test takes sequences as independent and knows no
+# repeats: a sequence that several folds score counts once, with the first of them, and two of one
+# patient count as two. Claims rest on the bootstrap, over patients and all folds. p values are
+# Holm-corrected over the competing methods; our exact network is a family of its own, here and
+# below.
 
 # %%
 rows = decision_rows(evidence)
@@ -125,13 +130,20 @@ stage.write_table("mcnemar", compare_decisions(rows, OURS, family_of))
 # 05, 06) is the main analysis; this is its check.
 
 # %%
-stage.write_table("delong", auc_tests(rows, OURS, family_of))
+delong = stage.write_table("delong", auc_tests(rows, OURS, family_of))
+delong
+
+# %%
+compared = evidence.table(METHOD_STAGE, "comparison")
+Markdown(disagreement(delong, compared) if compared is not None else "Notebook 06 was not run.")
 
 # %% [markdown]
 # ## What the parts contribute
 # Full network minus variant, paired over patients. Each has its own threshold, so that a lower
 # missed-diagnosis rate may only mean more referrals; `missed at equal referral` refers as many as
-# the full network does, the same share in every fold.
+# the full network does, the same share in every fold. p values are Holm-corrected over the
+# variants, in each metric by itself. Intervals are percentiles of the resamples; where folds are
+# small, patients drawn twice move that rate a little, so that its interval need not be centred.
 
 # %%
 contributions = None
@@ -188,9 +200,14 @@ calibration = pd.concat(
 stage.write_table("calibration", calibration)
 
 # %% [markdown]
-# **What you should see:** points on the diagonal, an intercept near 0 and a slope near 1. A
-# `brier_skill` of 0 is that of a clinic that tells everyone the prevalence; below 0 is worse.
-#
+# **What you should see:** a calibrated score would lie on the diagonal, with an intercept of 0 and
+# a slope of 1. A `brier_skill` of 0 is that of a clinic that tells everyone the prevalence; below 0
+# is worse.
+
+# %%
+Markdown(calibration_remark(tables["scaled"]))
+
+# %% [markdown]
 # ## Would referring by the score help?
 # The net benefit (Vickers and Elkin 2006) weighs needless referrals by the odds of the threshold:
 # at 10 % nine needless referrals are as bad as one missed patient.
@@ -225,6 +242,17 @@ changes[["step", "AUC", "change", "p_holm", "missed", "flips", "flip_rate_high",
 # step before, each step at the threshold it would use; the interval of their rate counts a sequence
 # that several networks decide on once.
 #
+# An AUC that stays may hide an operating point that moves. What the polynomials alone change, each
+# network at its own threshold (HE-friendly minus exact, paired over patients; p values of four
+# metrics, uncorrected):
+
+# %%
+polynomials = contribution_table(rows[rows.method.isin([OURS, "exact"])], OURS, bootstrap)
+stage.write_table("polynomials", polynomials)
+cells = polynomials.assign(difference=interval_cells(polynomials, "estimate", "ci_low", "ci_high"))
+cells[["metric", "difference", "p", "n_patients"]]
+
+# %% [markdown]
 # ## Beside published numbers
 
 # %%
@@ -246,7 +274,7 @@ else:
 # reading of the network: they are none on the authors' private images.
 
 # %%
-claims = claims_table(evidence, contributions, published, own)
+claims = claims_table(evidence, contributions, published, own, polynomials)
 show_text(stage.write_table("claims", claims))
 
 # %% [markdown]

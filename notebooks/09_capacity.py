@@ -29,6 +29,7 @@ data = ""
 import dataclasses
 
 import pandas as pd
+from IPython.display import Markdown
 
 from heclstm_lib.capacity.accuracy import kept_validation, listed_errors
 from heclstm_lib.capacity.machines import read_machines
@@ -40,8 +41,10 @@ from heclstm_lib.figures.capacity import (
     plot_traffic,
     plot_validation,
 )
-from heclstm_lib.stages.capacity import committed_validation, plan_study_layouts
+from heclstm_lib.stages.capacity import committed_validation, measured_here, plan_study_layouts
+from heclstm_lib.stages.evidence import Evidence
 from heclstm_lib.stages.notebook import open_stage
+from heclstm_lib.stages.remarks import batches_remark
 
 stage = open_stage("09_capacity", profile, dataset, out, data)
 machine = read_machines()["eight-cores-large-memory"]
@@ -67,10 +70,24 @@ print("Costs:", capacity.source)
 readable_layouts(facts)
 
 # %% [markdown]
-# **What you should see:** a batch takes longer the more sequences it holds, and each sequence less.
-# Full batches make a sequence hundreds of times cheaper, but a batch holds one hospital's sequences
-# only, since it has one key.
-#
+# **What you should see:** a batch takes longer the more it holds, though less than in proportion,
+# so that each sequence takes less; only where a layout needs far fewer plaintexts may a larger
+# batch be faster. But a batch holds one hospital's sequences only, since it has one key.
+
+# %%
+Markdown(batches_remark(facts))
+
+# %% [markdown]
+# ### This network's own batches
+# Notebook 04 measured batches of this network, with its workers and its client at work on the same
+# processor at once, which costs memory bandwidth. `error` is predicted over measured, minus one:
+# hours and money below are too low by as much where machines are loaded like that.
+
+# %%
+own = stage.write_table("own_batches", measured_here(stage.space, Evidence(stage.store), capacity))
+own if len(own) else "notebook 04 was not run"
+
+# %% [markdown]
 # ## Hours and money against the number of sequences
 # A hundred hospitals, ten machines. Look at the left end of the lines: with few sequences a
 # hospital, the places of large batches stay empty, and small layouts win.

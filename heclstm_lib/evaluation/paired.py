@@ -75,9 +75,10 @@ def contribution_table(rows: pd.DataFrame, full: str, bootstrap: int) -> pd.Data
     """What each part contributes: the full network minus the network without it, paired.
 
     rows: as for `compare_methods`, the variants named in column `method`. One row a variant and
-    metric: estimate, ci_low, ci_high (bootstrap over patients), p, p_holm (over all rows), n. For
-    `missed_at_equal_referral` both refer the share of patients that the full network refers, so
-    that neither looks better by referring more. Raises DataError as `split_methods`.
+    metric: estimate, ci_low, ci_high (bootstrap over patients), p, p_holm (over the variants, each
+    metric being a family of its own), n. For `missed_at_equal_referral` both refer the share of
+    patients that the full network refers, so that neither looks better by referring more. Raises
+    DataError as `split_methods`.
     """
     methods = split_methods(rows, full)
     whole = methods.pop(full)
@@ -94,7 +95,8 @@ def contribution_table(rows: pd.DataFrame, full: str, bootstrap: int) -> pd.Data
                 | {"n_sequences": whole.sequence_id.nunique()}
             )
     result = pd.DataFrame(table)
-    return result.assign(p_holm=holm(result.p.fillna(1.0).tolist()))
+    families = result.p.fillna(1.0).groupby(result.metric)
+    return result.assign(p_holm=families.transform(lambda p: holm(p.tolist())))
 
 
 def auc_tests(rows: pd.DataFrame, reference: str, family: Family = one_family) -> pd.DataFrame:

@@ -1,10 +1,10 @@
 """Run rows of the ablation grid, each finished row kept and taken up again.
 
 In `rows_folder`: <row>/row.json and predictions.parquet, written last; beside them run-<digest>/
-with checkpoints and models. A row that trains does so on every fold; a row that only
-changes the encryption takes the study's own network of the first fold, trained where notebook 02
-trains it, and evaluates a few test sequences encrypted. A row that trains and
-is `also_encrypted` is evaluated on the first fold's test sequences, at most the study's limit.
+with checkpoints and models. A row that trains does so on every fold; a row that only changes the
+encryption takes the study's own network of the first fold, trained where notebook 02 trains it.
+Such a row, and one that trains and is `also_encrypted`, is evaluated encrypted on the first fold's
+test sequences, at most the study's limit: those of the full network, for which it was planned too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from heclstm_lib.stages.training import train_folds
 from heclstm_lib.stages.workspace import Workspace
 
 FORMAT = 1  # of row.json; raise it when its content changes
-ENCRYPTED_SEQUENCES = 4  # evaluated in a row that does not say how many
 TRAINING_SOURCE = (
     "data", "models", "stages/training.py", "stages/search.py", "evaluation/operating_point.py"
 )  # fmt: skip
@@ -77,7 +76,7 @@ def run_row(space: Workspace, row: Row, folder: Path, progress: bool = True) -> 
     interrupted training goes on from its checkpoint. Raises ConfigError for a row that changes
     nothing here.
     """
-    study, target = row_study(space.study, row), folder / row.name
+    study, target = changing(row, space.study).apply(space.study), folder / row.name
     changed = space.changed(study, target)
     training = training_digest(changed)
     digest = row_digest(row, study, training)
@@ -105,15 +104,6 @@ def run_row(space: Workspace, row: Row, folder: Path, progress: bool = True) -> 
     with replacing(target / "row.json") as part:
         part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return RowResult(row, record, predictions)
-
-
-def row_study(study: DatasetStudy, row: Row) -> DatasetStudy:
-    """The row's study; where it only encrypts, of a few sequences if it does not say how many."""
-    changed = changing(row, study).apply(study)
-    if row.trains or not row.encrypts or "evaluate_at_most" in row.changes["he"]:
-        return changed
-    few = min(changed.he.evaluate_at_most or ENCRYPTED_SEQUENCES, ENCRYPTED_SEQUENCES)
-    return dataclasses.replace(changed, he=dataclasses.replace(changed.he, evaluate_at_most=few))
 
 
 def training_digest(space: Workspace) -> str:

@@ -14,10 +14,12 @@ from heclstm_lib.capacity.tables import deadline_table, scaling_table, simulatio
 from heclstm_lib.capacity.validate import TABLE, load_validation
 from heclstm_lib.capacity.workload import Machine
 from heclstm_lib.evaluation.cost_model import load_costs
+from heclstm_lib.he.store import load_plan
 from heclstm_lib.models.checkpoint import load_bundle
 from heclstm_lib.models.fold import fold_network
 from heclstm_lib.paths import cache_root
 from heclstm_lib.stages.conversion import SIMULATED, normalised
+from heclstm_lib.stages.evidence import ENCRYPTED, Evidence
 from heclstm_lib.stages.planning import LEAST_BITS
 from heclstm_lib.stages.workspace import Workspace
 
@@ -76,6 +78,30 @@ def plan_study_layouts(space: Workspace) -> Capacity:
     )
     source = costs.model(found[-1].plan.params).source
     return Capacity(tuple(layouts_of(found, costs.seconds)), source)
+
+
+def measured_here(space: Workspace, evidence: Evidence, capacity: Capacity) -> pd.DataFrame:
+    """The study's own batches of notebook 04 beside the layout of as many sequences: one row.
+
+    Columns together, workers, predicted_s, measured_s (median of a batch), error (predicted over
+    measured, minus one). Empty where notebook 04 was not run or no layout has its size.
+    """
+    found = evidence.numbers(ENCRYPTED).get("server_s_per_batch")
+    if found is None:
+        return pd.DataFrame()
+    together = load_plan(space.fold(space.study.folds[0]) / "plan.npz").layout.sequences
+    rows = [
+        {
+            "together": together,
+            "workers": space.study.he.workers,
+            "predicted_s": layout.batch_s,
+            "measured_s": found,
+            "error": layout.batch_s / found - 1,
+        }
+        for layout in capacity.layouts
+        if layout.together == together
+    ]
+    return pd.DataFrame(rows)
 
 
 def committed_validation() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:

@@ -38,12 +38,13 @@ def claims_table(
     contributions: pd.DataFrame | None,
     published: pd.DataFrame | None = None,
     own: pd.DataFrame | None = None,
+    polynomials: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row a claim: claim, our assumption, our result, verdict, where it is shown.
 
     contributions: of `evaluation.paired.contribution_table`, None without ablations. published,
     own: of `published_table` and `beside_published`; without published numbers there is no such
-    row.
+    row. polynomials: as contributions, of the HE-friendly network over its exact twin.
     """
     claims = [
         _area(evidence),
@@ -52,7 +53,7 @@ def claims_table(
         _space(evidence),
         time_claim(evidence, contributions),
         missed_claim(contributions),
-        _encrypted(evidence),
+        _encrypted(evidence, polynomials),
         _privacy(evidence),
     ]
     if published is not None and len(published):
@@ -118,19 +119,19 @@ def _encrypted_competitors(evidence: Evidence) -> Claim:
     if table is None or table.empty or agreed is None:
         return Claim(claim, assumed, "No other method was run encrypted.", NOT_TESTED, shown)
     rivals = table[table.difference.notna()]
-    result, said = _against(rivals)
+    result, said = _against(rivals, "encrypted evaluations (a method in two schemes is two)")
     flips = agreed[agreed.method.isin(rivals.method)]
     result += f"; encryption flips {int(flips.flips.sum())} of {int(flips.n.sum())} decisions"
     return Claim(claim, assumed, f"{result} of theirs.", said, shown)
 
 
-def _against(table: pd.DataFrame) -> tuple[str, str]:
-    """A sentence and a verdict on "all these methods are worse than ours"."""
+def _against(table: pd.DataFrame, what: str = "methods") -> tuple[str, str]:
+    """A sentence and a verdict on "all these are worse than ours"."""
     sure = table[table.p_holm < LEVEL]
     worse, better = sum(sure.difference < 0), sum(sure.difference > 0)
     said = "supported" if worse == len(table) else "contradicted" if better else "undecided"
-    text = f"Of {len(table)} methods {worse} are worse and {better} better in AUC at p < {LEVEL}"
-    return f"{text} (paired, Holm over these methods)", said
+    text = f"Of {len(table)} {what} {worse} are worse and {better} better in AUC at p < {LEVEL}"
+    return f"{text} (paired, Holm over these)", said
 
 
 def _space(evidence: Evidence) -> Claim:
@@ -150,7 +151,7 @@ def _space(evidence: Evidence) -> Claim:
     return Claim(claim, assumed, result, said, "02: baselines")
 
 
-def _encrypted(evidence: Evidence) -> Claim:
+def _encrypted(evidence: Evidence, polynomials: pd.DataFrame | None) -> Claim:
     claim = "Encrypted images can be diagnosed as plain ones."
     assumed = "CKKS on the polynomial twin, against the same network in float64; a rate of flipped "
     assumed += f"decisions below {FLIPS:.0%} would do."
@@ -162,6 +163,10 @@ def _encrypted(evidence: Evidence) -> Claim:
         f"(95 % CI of the rate up to {found['flip_rate_high']:.3f}), "
         f"{found['precision_bits']:.1f} bits of precision."
     )
+    if polynomials is not None:
+        changed = polynomials.set_index("metric").loc["specificity"]
+        text = interval_text(changed, "estimate", "ci_low", "ci_high")
+        result += f" The polynomials before it change specificity by {text}."
     said = verdict(-found["flip_rate_high"], -found["flip_rate_low"], -FLIPS)
     return Claim(claim, assumed, result, said, "04: agreement; 08: waterfall")
 

@@ -21,11 +21,16 @@ def with_ours(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables of `run_encrypted_methods` with our network's rows first, from notebook 04.
 
+    Our key bytes are those that notebook 04 sent, of its first fold: all folds have one layout.
     Raises ReportError when notebook 04 has not run.
     """
     scores = store.load_table(f"{FROM}.scores").assign(method=OURS)
-    batches = store.load_table(f"{FROM}.batches")
-    rows = [_our_row(space, int(fold), part) for fold, part in batches.groupby("fold", sort=False)]
+    batches, sizes = (store.load_table(f"{FROM}.{name}") for name in ("batches", "bytes"))
+    sent = float(sizes.wire_bytes.iloc[0])  # the public bundle comes first
+    rows = [
+        _our_row(space, int(fold), part) | {"key_bytes": sent}
+        for fold, part in batches.groupby("fold", sort=False)
+    ]
     ours = scores[list(predictions.columns)]
     joined = [table for table in (ours, predictions) if len(table)]
     return pd.concat(joined, ignore_index=True), pd.DataFrame([*rows, *costs.to_dict("records")])
@@ -42,7 +47,6 @@ def _our_row(space: Workspace, fold: int, batches: pd.DataFrame) -> dict[str, ob
         "modulus_bits": plan.params.total_bits,
         "levels": plan.depth,
         "batch": batch,
-        "key_bytes": plan.key_bytes() // 2,  # seeded on the wire
         "server_s": batches.server_s.sum() / count,
         "server_cpu_s": batches.server_cpu_s.sum() / count,
         "server_s_full": batches.server_s.median() / batch,
@@ -100,7 +104,7 @@ def _evaluated(rows: pd.DataFrame) -> list[tuple[int, str]]:
 
 
 def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: scheme, ring, levels, and medians over folds of seconds and bytes."""
+    """One row a method: medians over folds of seconds and bytes; ring and levels are largest."""
     kept = {"scheme": "first", "poly_degree": "max", "modulus_bits": "max", "levels": "max"}
     measured = ("batch", "server_s", "server_cpu_s", "server_s_full", "client_s", "upload_MB",
                 "upload_MB_full", "key_bytes")  # fmt: skip

@@ -22,8 +22,8 @@ from heclstm_lib.stages.workspace import Workspace
 
 @dataclass(frozen=True)
 class Training:
-    """Predictions of every fold and twin, learning curves, polynomial fits, test ranges, and the
-    candidates of a search (empty without one)."""
+    """Predictions of every fold and twin, learning curves (of the one epoch whose model stays,
+    `kept` is true), polynomial fits, test ranges, and the candidates of a search (or no row)."""
 
     predictions: pd.DataFrame
     history: pd.DataFrame
@@ -49,7 +49,8 @@ def train_folds(space: Workspace, progress: bool = True) -> Training:
             results = train_twins(space, space.train(fold), sets, space.fold(fold), progress)
         for twin, result in results.items():
             trained = _finish(space, fold, twin, result, sets)
-            parts["hist"].append(result.history.assign(fold=fold, twin=twin))
+            kept = result.history.epoch == result.best_epoch
+            parts["hist"].append(result.history.assign(fold=fold, twin=twin, kept=kept))
             for part in ("val", "test"):
                 table = prediction_table(trained, sets[part])
                 parts["pred"].append(table.assign(fold=fold, twin=twin, part=part))
@@ -66,6 +67,23 @@ def train_folds(space: Workspace, progress: bool = True) -> Training:
     together = ensemble_rows(joined["pred"], space.study.train.target_sensitivity)
     joined["pred"] = pd.concat([joined["pred"], together], ignore_index=True)
     return Training(*(joined[name] for name in names))
+
+
+def kept_epochs(history: pd.DataFrame) -> pd.DataFrame:
+    """Which epochs stay, of a `Training.history`: one row a twin.
+
+    Columns folds, first_kept (folds that keep epoch 1), earliest, median, latest, epochs_run (the
+    most that a fold took).
+    """
+    kept = history[history.kept].groupby("twin", sort=False).epoch
+    table = kept.agg(
+        folds="size",
+        first_kept=lambda epochs: int((epochs == 1).sum()),
+        earliest="min",
+        median="median",
+        latest="max",
+    )
+    return table.assign(epochs_run=history.groupby("twin", sort=False).epoch.max())
 
 
 def _finish(

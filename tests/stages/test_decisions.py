@@ -145,6 +145,17 @@ def test_claims_follow_the_intervals(evidence: Evidence) -> None:
     assert said["Significantly"] in {"supported", "undecided"}
 
 
+def test_the_claim_on_encryption_says_what_polynomials_changed_before(evidence: Evidence) -> None:
+    full = make_rows(2.0, 0, method="HE-friendly", threshold=0.0)
+    twins = pd.concat([full, full.assign(method="exact", threshold=3.0)])
+    polynomials = contribution_table(twins, "HE-friendly", 100)
+    found = claims_table(evidence, None, polynomials=polynomials).set_index("claim").our_result
+    text = found["Encrypted images can be diagnosed as plain ones."]
+    change = polynomials.set_index("metric").estimate["specificity"]
+    assert change < -0.2  # a lower threshold calls more of the well ill
+    assert f"before it change specificity by {change:.3f} (" in text
+
+
 @pytest.mark.parametrize(
     ("shuffled", "without", "word"),
     [
@@ -223,7 +234,9 @@ def test_encrypted_competitors_make_a_claim(
     table = claims_table(Evidence(store), None).set_index("claim")
     row = table.loc["Better than other methods on encrypted images."]
     assert row.verdict == word
-    assert row.our_result.startswith("Of 2 methods ") and row.shown_in.startswith("07")
+    assert row.our_result.startswith("Of 2 encrypted evaluations ") and row.shown_in.startswith(
+        "07"
+    )
     assert "encryption flips 0 of 80 decisions of theirs" in row.our_result
 
 

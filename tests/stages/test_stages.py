@@ -13,15 +13,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_study import small_study
 
+from heclstm_lib.capacity.layout import Layout
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.sequence_files import normalise
 from heclstm_lib.he.store import load_plan, load_signature
 from heclstm_lib.models.checkpoint import load_bundle
+from heclstm_lib.results import ResultStore
+from heclstm_lib.stages.capacity import Capacity, measured_here
 from heclstm_lib.stages.conversion import convert_folds, normalised
+from heclstm_lib.stages.encrypted_tables import OURS, with_ours
 from heclstm_lib.stages.encryption import evaluation_subset
+from heclstm_lib.stages.evidence import Evidence
 from heclstm_lib.stages.notebook import number_text, open_stage
 from heclstm_lib.stages.row_facts import plan_row
-from heclstm_lib.stages.training import Training, prediction_table, run_baselines, train_folds
+from heclstm_lib.stages.training import (
+    Training,
+    kept_epochs,
+    prediction_table,
+    run_baselines,
+    train_folds,
+)
 from heclstm_lib.stages.workspace import Workspace, open_workspace
 
 FOLDS = (0, 2)
@@ -84,6 +95,19 @@ def test_curves_fits_and_ranges_of_every_fold(training: Training) -> None:
     assert training.ranges.fraction_outside.between(0, 1).all()
 
 
+def test_the_kept_epoch_of_every_training_is_marked(training: Training) -> None:
+    for _, rows in training.history.groupby(["fold", "twin"]):
+        best = max(rows.itertuples(), key=lambda row: (row.val_auc, -row.val_loss))
+        assert rows.epoch[rows.kept].tolist() == [best.epoch]  # no score here is out of bounds
+    kept = training.history[training.history.kept]
+    table = kept_epochs(training.history)
+    assert table.index.tolist() == ["exact", "polynomial"] and (table.folds == len(FOLDS)).all()
+    for twin, row in table.iterrows():
+        own = kept.epoch[kept.twin == twin]
+        assert row.first_kept == (own == 1).sum() and row["median"] == own.median()
+        assert (row.earliest, row.latest, row.epochs_run) == (own.min(), own.max(), 2)
+
+
 def test_training_again_takes_up_the_checkpoints(space: Workspace, training: Training) -> None:
     again = train_folds(space, progress=False)
     pd.testing.assert_frame_equal(again.predictions, training.predictions)
@@ -141,6 +165,45 @@ def test_plan_row_of_what_does_not_fit(space: Workspace) -> None:
     row = plan_row(open_workspace(study, space.folder))
     assert set(row) == {"fits"}
     assert "the network needs 11 levels" in row["fits"] and "Use a larger N" in row["fits"]
+
+
+@pytest.mark.usefixtures("training")
+def test_own_batches_stand_beside_the_layout_of_their_size(
+    space: Workspace, tmp_path: Path
+) -> None:
+    together = load_plan_of(space).layout.sequences
+    layout = Layout(
+        "of this size", together, batch_s=3.0, load_s=1.0, memory_bytes=1e9, request_bytes=1e6,
+        response_bytes=1e5, bundle_bytes=1e8,
+    )  # fmt: skip
+    other = dataclasses.replace(layout, together=2 * together, batch_s=9.0)
+    store, capacity = ResultStore(tmp_path), Capacity((other, layout), "by hand")
+    assert measured_here(space, Evidence(store), capacity).empty  # notebook 04 was not run
+    store.write_result("04_encrypted_evaluation", {"numbers": {"server_s_per_batch": 4.0}})
+    row = measured_here(space, Evidence(store), capacity).iloc[0]
+    assert (row.together, row.predicted_s, row.measured_s) == (together, 3.0, 4.0)
+    assert row.error == pytest.approx(-0.25) and row.workers == space.study.he.workers
+    assert measured_here(space, Evidence(store), Capacity((other,), "by hand")).empty
+
+
+def test_our_row_of_costs_is_what_notebook_04_measured(
+    space: Workspace, training: Training, tmp_path: Path
+) -> None:
+    load_plan_of(space)
+    store = ResultStore(tmp_path)
+    test = training.predictions.query("part == 'test' and twin == 'polynomial'")
+    scores = test.assign(encrypted=test.score).reset_index(drop=True)
+    store.write_table("04_encrypted_evaluation.scores", scores)
+    seconds = {"server_s": 2.0, "server_cpu_s": 1.5, "encrypt_s": 0.5, "decrypt_s": 0.1}
+    batches = pd.DataFrame([{"fold": fold, "sequences": 4} | seconds for fold in FOLDS])
+    store.write_table("04_encrypted_evaluation.batches", batches.assign(request_bytes=8e6))
+    sizes = pd.DataFrame({"message": ["public bundle (once)", "request"], "wire_bytes": [7e8, 8e6]})
+    store.write_table("04_encrypted_evaluation.bytes", sizes)
+    none = pd.DataFrame(columns=[*TEST_ROWS, "encrypted", "method"])
+    predictions, costs = with_ours(space, store, none, pd.DataFrame(columns=["method", "fold"]))
+    assert (predictions.method == OURS).all() and len(predictions) == len(scores)
+    assert costs.key_bytes.tolist() == [7e8] * len(FOLDS)  # sent, not estimated
+    assert costs.server_s.tolist() == [0.5] * len(FOLDS) and costs.upload_MB.tolist() == [2.0, 2.0]
 
 
 def load_plan_of(space: Workspace) -> Plan:
