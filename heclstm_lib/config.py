@@ -132,6 +132,7 @@ class HEConfig:
     latency_s: float | None = None  # the longest a batch may take
     evaluate_at_most: int | None = None  # test sequences evaluated encrypted; None: all
     workers: int = 1  # server processes; each holds the evaluation keys
+    open_end: bool = True  # False: every level keeps the whole scale, for a level more
     refresh: bool = False  # the client re-encrypts the masked LSTM state between frames
     bfv: bool = False  # CryptoNets, if listed, also as published, under BFV: minutes a fold
 

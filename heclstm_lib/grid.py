@@ -1,4 +1,4 @@
-"""Ablations as a declared grid: rows of a YAML file, each a change of one setting of a study.
+"""Ablations as a declared grid: rows of a YAML file, each one change of a study.
 
 name: {says: text, axis: word, changes: {data|model|train|he: {field: value}}}, and
 `also_encrypted: true` for a row that trains and is evaluated encrypted too. Keys, types and ranges

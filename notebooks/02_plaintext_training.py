@@ -101,8 +101,9 @@ plot_history(stage.write_table("history", training.history))
 # %% [markdown]
 # **What you should see:** how training went; the epoch with the best validation AUC is kept.
 # On a set of a few dozen patients validation is noisy, and the curves show it. The table says which
-# epochs were kept: where it is the first, training found nothing that validation confirms, and the
-# network is little more than its initial weights (the polynomial twin: than the fitted exact one).
+# epochs were kept. Where it is the first, later ones brought nothing that validation patients
+# confirm: the network is one epoch away from its initial weights (the polynomial twin: from the
+# fitted exact one), which on a small set is a step or two of the optimiser.
 
 # %%
 kept_epochs(training.history)

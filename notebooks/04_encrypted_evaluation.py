@@ -166,11 +166,16 @@ costs if joint else "no ensemble that stays encrypted"
 
 # %% [markdown]
 # ## Where the time goes
-# Medians over all batches. A worker loads the keys and encodes the model once, before
-# its first batch (`load_s` in the stored table `batches`).
+# Medians over the batches in the table. A worker loads the keys and encodes the model once, before
+# its first batch (`load_s`).
 
 # %%
-batches = pd.concat([run.batches.assign(fold=fold) for fold, (_, run, _) in runs.items()])
+batches = pd.concat(
+    [
+        run.batches.assign(fold=fold, bundle_bytes=run.bundle_bytes)
+        for fold, (_, run, _) in runs.items()
+    ]
+)
 operations = pd.concat(
     [
         run.operations.assign(batch=run.operations.batch + 1e6 * fold)

@@ -14,12 +14,12 @@
 # %% [markdown]
 # # 05 Ablations: what each part contributes
 #
-# Each row of the ablation grid changes one setting. A row that trains is trained on the same folds
-# with the same budget and compared with the full network on the same test patients, in clear
-# (notebook 04 measures what encryption changes); its plan says what it would cost encrypted. Other
-# recurrences and gates are also evaluated encrypted, on test sequences of the first fold, and so is
-# the full network under other encryption. Every row is planned anew, so that levels and layout may
-# change with it. Rows found finished are taken up; the others are run here.
+# Each row of the ablation grid is one change (column `fields`). A row that trains is trained on the
+# same folds with the same budget and compared with the full network on the same test patients, in
+# clear (notebook 04 measures what encryption changes); its plan says what it would cost encrypted.
+# Other recurrences and gates are also evaluated encrypted, on test sequences of the first fold, and
+# so is the full network under other encryption. Every row is planned anew, so that levels and
+# layout may change with it. Rows found finished are taken up; the others are run here.
 
 # %% tags=["parameters"]
 profile = "default"
@@ -46,7 +46,7 @@ from heclstm_lib.stages.ablation_tables import (
 )
 from heclstm_lib.stages.ablations import rows_folder, run_rows
 from heclstm_lib.stages.notebook import open_stage, show_text
-from heclstm_lib.stages.remarks import same_ranking
+from heclstm_lib.stages.remarks import same_area
 from heclstm_lib.stages.row_facts import plan_row
 
 stage = open_stage("05_ablations", profile, dataset, out, data)
@@ -81,7 +81,7 @@ plot_forest(comparison, "method", "AUC", reference=0.5)
 # **What you should see:** how far the rows' intervals overlap with the full network's.
 
 # %%
-Markdown(same_ranking(comparison, predictions, "full"))
+Markdown(same_area(comparison, predictions, "full"))
 
 # %% [markdown]
 # ## The differences, axis by axis
@@ -123,8 +123,9 @@ plans
 # ## Other networks, and the same one under other encryption, evaluated encrypted
 # The first fold's test sequences (as many as notebook 04 may evaluate), encrypted and compared with
 # float64. Rows that change scale, scheme or packing alone take the study's own network. `full` is
-# notebook 04's evaluation, of all folds. A fixed scale or prime closes the end of the chain: such
-# rows have a level more than `full`, and stand beside `closed_end` where it is listed.
+# notebook 04's evaluation, of all folds. Where its chain has an open end (notebook 03), it takes a
+# level less; a fixed scale closes the end, so that such rows stand beside `closed_end` where that
+# is listed.
 
 # %%
 encrypted = encrypted_table(full_encrypted(stage.store, own_plan), results)
@@ -132,10 +133,10 @@ encrypted = stage.write_table("encrypted", encrypted)
 encrypted if len(encrypted) else "no row evaluates encrypted"
 
 # %% [markdown]
-# **What you should see:** among chains with a closed end, bits of precision follow the bits of
-# scale; the open end of `full` gives up some of them for a level less. With refreshes a smaller
-# ring does, at the price of round trips. A Bi-LSTM takes the levels of an LSTM and twice its steps;
-# cubic gates take more levels, an SRU few. Compare seconds between rows of equal `sequences` only.
+# **What you should see:** among rows of one network and equal `levels`, bits of precision follow
+# the bits of scale. With refreshes a smaller ring does, at the price of round trips. A Bi-LSTM
+# takes the levels of an LSTM and twice its steps; cubic gates take more levels, an SRU few. Compare
+# seconds between rows of equal `sequences` only.
 
 # %%
 changed = comparison[(comparison.method != "full") & (comparison.p_holm < 0.05)]

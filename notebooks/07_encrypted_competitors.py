@@ -89,13 +89,14 @@ agreed[["method", "n", "n_sequences", "relative_bits", "precision_bits", "worst_
 plot_method_errors(predictions)
 
 # %% [markdown]
-# **What you should see:** errors left of the dotted line, 2^-10 of the spread of a method's scores.
-# The planner is asked for 10 bits on validation patients, and a small ring leaves little more. The
-# whole numbers of BFV are exact, but they were rounded before: `fold_error` below is what rounding
-# changes of a score.
+# **What you should see:** most errors left of the dotted line, 2^-10 of the spread of a method's
+# scores. The plan was asked for 10 bits of what the server computes, on average and as simulated on
+# some validation inputs; single errors, and those of scores that the client scales up, may lie
+# right of it. The whole numbers of BFV are exact, but they were rounded before: `fold_error` below
+# is what rounding changes of a score.
 
 # %%
-Markdown(encryption_remark(agreed))
+Markdown(encryption_remark(agreed, predictions))
 
 # %% [markdown]
 # ## AUC, in clear and encrypted
@@ -119,8 +120,8 @@ comparison = stage.write_table("comparison", compare_encrypted(predictions, stag
 show_comparison(comparison, OURS) if len(comparison) else "Nothing to compare."
 
 # %% [markdown]
-# **What you should see:** the same order of the methods as in notebook 06. With few sequences the
-# intervals are wide, and no difference is claimed.
+# **What you should see:** about the same areas as in notebook 06. With few sequences the intervals
+# are wide; a difference is claimed only where the corrected p is below 0.05.
 
 # %% [markdown]
 # ## What it costs

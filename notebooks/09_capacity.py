@@ -80,12 +80,12 @@ Markdown(batches_remark(facts))
 # %% [markdown]
 # ### This network's own batches
 # Notebook 04 measured batches of this network, with its workers and its client at work on the same
-# processor at once, which costs memory bandwidth. `error` is predicted over measured, minus one:
-# hours and money below are too low by as much where machines are loaded like that.
+# processor at once, which costs memory bandwidth. `error` is predicted over measured, minus one;
+# where it is below 0, hours and money below are too low by as much for machines loaded like that.
 
 # %%
 own = stage.write_table("own_batches", measured_here(stage.space, Evidence(stage.store), capacity))
-own if len(own) else "notebook 04 was not run"
+own if len(own) else "no measured batch: notebook 04 was not run, or no layout has its size"
 
 # %% [markdown]
 # ## Hours and money against the number of sequences

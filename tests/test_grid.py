@@ -40,8 +40,8 @@ EXPECTED = {
     "frames_2": {"data.frames": 2},
     "single_frame": {"data.frames": 1},
     "fit_minimax": {"model.fit": "minimax"},
-    "packing_1": {"he.sequences": 1},
-    "closed_end": {"he.special_bits": 60},
+    "packing_1": {"he.sequences": 1, "he.evaluate_at_most": 16},
+    "closed_end": {"he.open_end": False},
 }
 
 

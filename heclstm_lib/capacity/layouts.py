@@ -19,17 +19,21 @@ def plan_layouts(
     precision_bits: float,
     frames: Vector | None = None,
     together: Sequence[int] | None = None,
+    open_end: bool = True,
     **bits: int | None,
 ) -> list[Candidate]:
     """The fastest plan of enough precision for `together` (1, 2, 4, .. N / 2) sequences a batch.
 
-    Numbers without a plan are left out. `frames` and `bits` are those of `choose_plan`. Raises
-    PlanError when there is none at all, with the reason for the first number.
+    Numbers without a plan are left out. `frames` and `bits` are those of `choose_plan`, `open_end`
+    that of its task. Raises PlanError when there is none at all, with the reason for the first
+    number.
     """
     found: list[Candidate] = []
     reason: PlanError | None = None
     for count in together or [1 << i for i in range(int(math.log2(poly_degree)))]:
-        task = Task(count, count, memory_bytes=math.inf, precision_bits=precision_bits)
+        task = Task(
+            count, count, memory_bytes=math.inf, precision_bits=precision_bits, open_end=open_end
+        )
         try:
             choice = choose_plan(network, task, cost, (poly_degree,), frames, **bits)
         except PlanError as error:

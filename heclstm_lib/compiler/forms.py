@@ -44,33 +44,41 @@ class Form:
 
 
 def forms(
-    network: Network, poly_degree: int, refresh: bool = False, **bits: int | None
+    network: Network,
+    poly_degree: int,
+    refresh: bool = False,
+    open_end: bool = True,
+    **bits: int | None,
 ) -> Iterator[Form]:
     """Every form whose levels fit a ring degree at 128-bit security.
 
     With `refresh` those that have the client re-encrypt the state, else those that do not ask the
-    client. `bits` fixes scale_bits, first_bits or special_bits of the chain. Raises PlanError
-    when not even the form of least depth fits, or there is no state to refresh.
+    client. `bits` fixes scale_bits, first_bits or special_bits of the chain. Without `open_end`,
+    or with fixed bits, chains have a closed end. Raises PlanError when not even the form of least
+    depth fits, or there is no state to refresh.
     """
+    ends, step_ends = (OPEN_ENDS, CIPHERTEXT_ENDS) if open_end else ((), ())
     if refresh:
         yield from _refresh_forms(network, poly_degree, **bits)
     elif isinstance(network, FoldedNetwork):
-        yield from _network_forms(network, poly_degree, **bits)
+        yield from _network_forms(network, poly_degree, ends, **bits)
     elif isinstance(network, FoldedCnn):
-        for params in _chains(cnn_depth(network), poly_degree, OPEN_ENDS, bits):
+        for params in _chains(cnn_depth(network), poly_degree, ends, bits):
             for together in TAPS_TOGETHER:
                 compile_ = partial(plan_cnn, network, params, taps_together=together)
                 yield Form(_name(params, _taps(together)), params, compile_)
     elif isinstance(network, FoldedScore):
-        for params in _chains(score_depth(network), poly_degree, OPEN_ENDS, bits):
+        for params in _chains(score_depth(network), poly_degree, ends, bits):
             yield Form(_name(params, "one score"), params, partial(plan_score, network, params))
     else:
-        for params in _chains(STEP_DEPTH, poly_degree, CIPHERTEXT_ENDS, bits):
+        for params in _chains(STEP_DEPTH, poly_degree, step_ends, bits):
             yield Form(_name(params, "one step"), params, partial(plan_step, network, params))
 
 
-def _network_forms(network: FoldedNetwork, poly_degree: int, **bits: int | None) -> Iterator[Form]:
-    ends = () if network.recurrence == "sru" else OPEN_ENDS
+def _network_forms(
+    network: FoldedNetwork, poly_degree: int, ends: Ends, **bits: int | None
+) -> Iterator[Form]:
+    ends = () if network.recurrence == "sru" else ends
     for name, levels, options in _gate_forms(network):
         depth, required = network_depth(network, levels), not levels
         for params in _chains(depth, poly_degree, ends, bits, required):

@@ -32,7 +32,8 @@ class Task:
 
     `batch` fixes how many are evaluated together (a power of two), else the planner chooses.
     `memory_bytes` is for all workers together, `latency_s` for one batch. Outputs must keep
-    `precision_bits` bits as simulated. With `refresh` the client re-encrypts the state on the way.
+    `precision_bits` bits as simulated. With `refresh` the client re-encrypts the state on the way;
+    without `open_end` every chain has a closed end (`compiler.chain`).
     """
 
     sequences: int
@@ -42,6 +43,7 @@ class Task:
     latency_s: float = math.inf
     precision_bits: float = 12.0
     refresh: bool = False
+    open_end: bool = True
 
     def __post_init__(self) -> None:
         for name in ("sequences", "workers", "memory_bytes", "latency_s"):
@@ -130,7 +132,7 @@ def candidates(
     """Every layout that compiles, for batches of up to the task's sequences."""
     largest = power_of_two(task.sequences)
     sizes = [1 << i for i in range(largest.bit_length())] if task.batch is None else [task.batch]
-    for form in _all_forms(network, degrees, task.refresh, **bits):
+    for form in _all_forms(network, degrees, task, **bits):
         for sequences in sizes:
             plan = _compiled(form, sequences)
             if plan is not None:
@@ -139,12 +141,12 @@ def candidates(
 
 
 def _all_forms(
-    network: Network, degrees: Sequence[int], refresh: bool, **bits: int | None
+    network: Network, degrees: Sequence[int], task: Task, **bits: int | None
 ) -> Iterator[Form]:
     """Forms of every ring degree with enough levels; of a single one the error says what lacks."""
     for degree in degrees:
         try:
-            yield from forms(network, degree, refresh, **bits)
+            yield from forms(network, degree, task.refresh, task.open_end, **bits)
         except PlanError:
             if len(degrees) == 1:
                 raise

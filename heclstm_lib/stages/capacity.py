@@ -74,8 +74,9 @@ def plan_study_layouts(space: Workspace) -> Capacity:
     costs, he = load_costs(cache_root()), space.study.he
     bits = {name: getattr(he, name) for name in ("scale_bits", "first_bits", "special_bits")}
     found = plan_layouts(
-        fold_network(trained.model), he.poly_degree, costs.seconds, LEAST_BITS, frames, **bits
-    )
+        fold_network(trained.model), he.poly_degree, costs.seconds, LEAST_BITS, frames,
+        open_end=he.open_end, **bits,
+    )  # fmt: skip
     source = costs.model(found[-1].plan.params).source
     return Capacity(tuple(layouts_of(found, costs.seconds)), source)
 

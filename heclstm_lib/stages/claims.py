@@ -164,9 +164,11 @@ def _encrypted(evidence: Evidence, polynomials: pd.DataFrame | None) -> Claim:
         f"{found['precision_bits']:.1f} bits of precision."
     )
     if polynomials is not None:
-        changed = polynomials.set_index("metric").loc["specificity"]
-        text = interval_text(changed, "estimate", "ci_low", "ci_high")
-        result += f" The polynomials before it change specificity by {text}."
+        changed = [
+            f"{row.metric.replace('_', ' ')} {interval_text(row, 'estimate', 'ci_low', 'ci_high')}"
+            for row in polynomials.itertuples()
+        ]
+        result += f" The polynomials before it, HE-friendly minus exact: {'; '.join(changed)}."
     said = verdict(-found["flip_rate_high"], -found["flip_rate_low"], -FLIPS)
     return Claim(claim, assumed, result, said, "04: agreement; 08: waterfall")
 

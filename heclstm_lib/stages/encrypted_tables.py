@@ -21,16 +21,11 @@ def with_ours(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables of `run_encrypted_methods` with our network's rows first, from notebook 04.
 
-    Our key bytes are those that notebook 04 sent, of its first fold: all folds have one layout.
     Raises ReportError when notebook 04 has not run.
     """
     scores = store.load_table(f"{FROM}.scores").assign(method=OURS)
-    batches, sizes = (store.load_table(f"{FROM}.{name}") for name in ("batches", "bytes"))
-    sent = float(sizes.wire_bytes.iloc[0])  # the public bundle comes first
-    rows = [
-        _our_row(space, int(fold), part) | {"key_bytes": sent}
-        for fold, part in batches.groupby("fold", sort=False)
-    ]
+    batches = store.load_table(f"{FROM}.batches")
+    rows = [_our_row(space, int(fold), part) for fold, part in batches.groupby("fold", sort=False)]
     ours = scores[list(predictions.columns)]
     joined = [table for table in (ours, predictions) if len(table)]
     return pd.concat(joined, ignore_index=True), pd.DataFrame([*rows, *costs.to_dict("records")])
@@ -47,6 +42,7 @@ def _our_row(space: Workspace, fold: int, batches: pd.DataFrame) -> dict[str, ob
         "modulus_bits": plan.params.total_bits,
         "levels": plan.depth,
         "batch": batch,
+        "key_bytes": int(batches.bundle_bytes.iloc[0]),
         "server_s": batches.server_s.sum() / count,
         "server_cpu_s": batches.server_cpu_s.sum() / count,
         "server_s_full": batches.server_s.median() / batch,

@@ -32,7 +32,7 @@ def choose_study_plan(
     at_most = sequences if he.evaluate_at_most is None else min(sequences, he.evaluate_at_most)
     task = Task(
         at_most, he.sequences, he.workers, he.memory_gb * 1e9, he.latency_s or math.inf,
-        LEAST_BITS, he.refresh,
+        LEAST_BITS, he.refresh, he.open_end,
     )  # fmt: skip
     cost = load_costs(cache_root()).seconds
     return choose_plan(network, task, cost, (he.poly_degree,), frames, **_bits(study))
@@ -45,7 +45,7 @@ def plan_like(network: FoldedNetwork, study: DatasetStudy, name: str, sequences:
     when the network has no such form, or does not fit it.
     """
     known = []
-    for form in forms(network, study.he.poly_degree, False, **_bits(study)):
+    for form in forms(network, study.he.poly_degree, False, study.he.open_end, **_bits(study)):
         known.append(form.name)
         if form.name == name.partition(", ")[2]:
             return form.compile(sequences)

@@ -55,45 +55,60 @@ def calibration_remark(table: pd.DataFrame) -> str:
     parts = []
     for name, ideal in (("intercept", 0.0), ("slope", 1.0)):
         row = rows.loc[name]
+        if not np.isfinite([row.ci_low, row.ci_high]).all():
+            parts.append(f"{name} not determined by these data")
+            continue
         where = "includes" if row.ci_low <= ideal <= row.ci_high else "excludes"
         parts.append(f"{name} {_interval(row)}, which {where} {ideal:g}")
     text = f"Scaled: {'; '.join(parts)}; Brier skill {_interval(rows.loc['brier_skill'])}."
     slope = rows.loc["slope"]
-    if slope.ci_low <= 0:
+    if slope.ci_high < 0:
+        text += " A slope below 0 means that a higher score goes with a lower risk."
+    elif slope.ci_low <= 0:
         text += " A slope that may be 0 means that these scores may say nothing of the risk."
     return text
 
 
-def encryption_remark(agreed: pd.DataFrame) -> str:
-    """The least precise method of `agreement_by_method`, methods beyond the line, and flips."""
+def encryption_remark(agreed: pd.DataFrame, predictions: pd.DataFrame) -> str:
+    """The least precise method of `agreement_by_method`, errors beyond the line, and flips.
+
+    predictions: of `run_encrypted_methods`; an error is relative to the deviation of its method's
+    scores, as in the figure.
+    """
+    parts = [f"{int(agreed.flips.sum())} of {int(agreed.n.sum())} decisions flipped."]
     known = agreed[np.isfinite(agreed.relative_bits)]
-    flips = f"{int(agreed.flips.sum())} of {int(agreed.n.sum())} decisions flipped"
-    if known.empty:
-        return f"All scores are exact; {flips}."
-    least = known.loc[known.relative_bits.idxmin()]
-    short = known[known.relative_bits < WANTED_BITS].method.tolist()
-    beyond = f"; less than {WANTED_BITS:g} bits: {', '.join(short)}" if short else ""
-    return (
-        f"Least precise is {least.method}, with {least.relative_bits:.1f} bits relative to the "
-        f"spread of its scores and {least.precision_bits:.1f} of the score itself{beyond}. {flips}."
-    )
+    if len(known):
+        least = known.loc[known.relative_bits.idxmin()]
+        parts.append(
+            f"Least precise on average is {least.method}, with {least.relative_bits:.1f} bits "
+            f"relative to the spread of its scores, {least.precision_bits:.1f} of the score itself."
+        )
+    beyond = []
+    for name, part in predictions.groupby("method", sort=False):
+        errors = (part.encrypted - part.score).abs()
+        over = int((errors > 2.0**-WANTED_BITS * part.score.std()).sum())
+        if over:
+            beyond.append(f"{name} {over} of {len(part)}")
+    parts.append(f"Errors right of the line: {', '.join(beyond) or 'none'}.")
+    return " ".join(parts)
 
 
-def same_ranking(comparison: pd.DataFrame, predictions: pd.DataFrame, full: str) -> str:
-    """Rows whose AUC is exactly the full network's, and how far their scores are from its."""
-    keys = ["fold", "sequence_id"]
-    scores = {name: part.set_index(keys).score for name, part in predictions.groupby("method")}
+def same_area(comparison: pd.DataFrame, predictions: pd.DataFrame, full: str) -> str:
+    """Rows whose AUC is exactly the full network's, and in how many folds they rank as it does."""
+    scores = predictions.pivot(index=["fold", "sequence_id"], columns="method", values="score")
+    ranks = scores.groupby("fold").rank()
     parts = []
     for row in comparison[comparison.method != full].itertuples():
         if abs(row.difference) < 1e-12:
+            alike = (ranks[row.method] == ranks[full]).groupby("fold").all()
             apart = (scores[row.method] - scores[full]).abs().max()
-            parts.append(f"{row.method} (scores differ by up to {apart:.2g})")
+            folds = f"the same ranking in {alike.sum()} of {len(alike)} folds"
+            parts.append(f"{row.method} ({folds}; scores differ by up to {apart:.2g})")
     if not parts:
         return "No row has exactly the full network's AUC."
     return (
-        f"Exactly the full network's AUC: {', '.join(parts)}. These are other networks, whose "
-        "scores rank the test patients alike. Where the first epoch is kept (notebook 02), "
-        "training has hardly moved the weights, and what acts in training changes little."
+        f"Exactly the full network's AUC: {'; '.join(parts)}. On few patients areas are multiples "
+        "of a coarse step, so that networks that differ a little often have the same."
     )
 
 
@@ -101,19 +116,17 @@ def batches_remark(layouts: pd.DataFrame) -> str:
     """How batch and sequence seconds change with the sequences together (`layout_facts`)."""
     table = layouts.sort_values("together", ignore_index=True)
     each = table.batch_s / table.together
-    before, after = table.batch_s.to_numpy()[:-1], table.batch_s.to_numpy()[1:]
-    shrinks = table.index[1:][after < before]
+    least, most = table.together.iloc[0], table.together.iloc[-1]
     text = (
-        f"A batch of {table.together.iloc[-1]} takes {table.batch_s.iloc[-1]:.0f} s, one of "
-        f"{table.together.iloc[0]} {table.batch_s.iloc[0]:.0f} s; the cheapest sequence costs "
-        f"{each.min():.3g} s, {each.iloc[0] / each.min():.0f} times less than one alone."
+        f"A batch of {most} takes {table.batch_s.iloc[-1]:.0f} s, one of {least} "
+        f"{table.batch_s.iloc[0]:.0f} s; the cheapest sequence costs {each.min():.3g} s, "
+        f"{each.iloc[0] / each.min():.0f} times less than one in a batch of {least}."
     )
-    gigabytes = table.plaintext_bytes / 1e9
-    for place in shrinks:
+    read = table.plaintext_bytes / 1e9
+    for place in table.index[1:][table.batch_s.diff()[1:] < 0]:
         text += (
             f" One of {table.together[place]} is faster than one of {table.together[place - 1]}: "
-            f"its layout reads {gigabytes[place]:.2g} GB of plaintexts, the other's "
-            f"{gigabytes[place - 1]:.2g} GB."
+            f"it reads {read[place]:.2g} instead of {read[place - 1]:.2g} GB of plaintexts."
         )
     return text
 

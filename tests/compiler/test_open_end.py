@@ -9,8 +9,9 @@ import pytest
 from networks import make_frames, make_network, make_step
 
 from heclstm_lib.compiler.chain import CIPHERTEXT_ENDS, choose_chain, network_depth, open_chain
-from heclstm_lib.compiler.forms import forms
+from heclstm_lib.compiler.forms import Network, forms
 from heclstm_lib.compiler.network import plan_network
+from heclstm_lib.compiler.planner import Task, choose_plan
 from heclstm_lib.compiler.step import STEP_DEPTH, plan_step
 from heclstm_lib.errors import PlanError
 from heclstm_lib.he.clear import evaluate_clear
@@ -52,6 +53,18 @@ def test_a_closed_chain_ends_at_the_working_scale() -> None:
     params = choose_chain(4, 16384)
     assert params.end_scale == params.scale_at(0) == params.scale
     assert not params.ends_at(0)
+
+
+@pytest.mark.parametrize("network", [make_network(frames=2), make_step(4, 4)])
+def test_without_it_every_chain_is_the_closed_one(network: Network) -> None:
+    closed = list(forms(network, 16384, open_end=False))
+    assert closed and not any(OPEN in form.name for form in closed)
+    assert any(OPEN in form.name for form in forms(network, 16384))
+    for form in closed:
+        params = form.params
+        assert params == choose_chain(params.levels, 16384)
+    task = Task(1, precision_bits=5, open_end=False)
+    assert OPEN not in choose_plan(network, task, lambda *_: 1.0, degrees=(16384,)).chosen.name
 
 
 @pytest.mark.parametrize("hidden", [0, 4])

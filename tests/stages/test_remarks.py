@@ -11,7 +11,7 @@ from heclstm_lib.stages.remarks import (
     calibration_remark,
     disagreement,
     encryption_remark,
-    same_ranking,
+    same_area,
 )
 
 
@@ -52,9 +52,13 @@ def test_calibration_says_what_the_intervals_include() -> None:
     assert "may be 0" in text
     good = table.assign(ci_low=[-0.5, 0.7, 0.1], ci_high=[0.9, 1.3, 0.3])
     assert "includes 1" in calibration_remark(good) and "may be 0" not in calibration_remark(good)
+    wrong = calibration_remark(table.assign(ci_high=[0.9, -0.1, 0.0]))
+    assert "below 0" in wrong and "may be 0" not in wrong
+    unknown = table.assign(ci_low=[-0.5, np.nan, np.nan], ci_high=[0.9, np.nan, np.nan])
+    assert "slope not determined by these data" in calibration_remark(unknown)
 
 
-def test_encryption_names_the_least_precise_and_those_beyond_the_line() -> None:
+def test_encryption_names_the_least_precise_and_counts_errors_beyond_the_line() -> None:
     agreed = pd.DataFrame(
         {
             "method": ["ours", "small", "exact"],
@@ -64,24 +68,35 @@ def test_encryption_names_the_least_precise_and_those_beyond_the_line() -> None:
             "n": [10, 10, 10],
         }
     )
-    text = encryption_remark(agreed)
-    assert "Least precise is small, with 9.5 bits" in text and "7.7 of the score" in text
-    assert "less than 10 bits: small" in text and "1 of 30 decisions" in text
-    assert "less than" not in encryption_remark(agreed.iloc[[0, 2]])
-    assert encryption_remark(agreed.iloc[[2]]) == "All scores are exact; 0 of 10 decisions flipped."
-
-
-def test_an_equal_area_is_told_with_how_far_the_scores_differ() -> None:
-    comparison = pd.DataFrame({"method": ["full", "a", "b"], "difference": [np.nan, 0.0, 0.01]})
-    scores = {"full": [0.0, 1.0], "a": [0.25, 1.0], "b": [1.0, 0.0]}
+    score = np.arange(10.0)
+    line = 2.0**-10 * score.std(ddof=1)
+    errors = {"ours": line / 2, "small": np.where(score < 3, 1.01 * line, 0.99 * line), "exact": 0}
     rows = [
-        {"method": name, "fold": 0, "sequence_id": f"s{place}", "score": score}
-        for name, values in scores.items()
-        for place, score in enumerate(values)
+        pd.DataFrame({"method": name, "score": score, "encrypted": score - error})
+        for name, error in errors.items()
     ]
-    text = same_ranking(comparison, pd.DataFrame(rows), "full")
-    assert "a (scores differ by up to 0.25)" in text and "b (" not in text
-    assert same_ranking(comparison.iloc[[0, 2]], pd.DataFrame(rows), "full").startswith("No row")
+    text = encryption_remark(agreed, pd.concat(rows))
+    assert text.startswith("1 of 30 decisions flipped.") and "7.7 of the score" in text
+    assert "Least precise on average is small, with 9.5 bits" in text
+    assert text.endswith("Errors right of the line: small 3 of 10.")
+    alone = encryption_remark(agreed.iloc[[2]], rows[2])
+    assert alone == "0 of 10 decisions flipped. Errors right of the line: none."
+
+
+def test_an_equal_area_is_told_with_the_folds_of_equal_ranking() -> None:
+    comparison = pd.DataFrame({"method": ["full", "a", "b"], "difference": [np.nan, 0.0, 0.01]})
+    scores = {"full": [0.0, 1.0, 2.0, 3.0], "a": [0.25, 1.0, 3.0, 2.0], "b": [1.0, 0.0, 0.0, 1.0]}
+    rows = pd.DataFrame(
+        [
+            {"method": name, "fold": place // 2, "sequence_id": f"s{place}", "score": score}
+            for name, values in scores.items()
+            for place, score in enumerate(values)
+        ]
+    )
+    text = same_area(comparison, rows, "full")
+    assert "a (the same ranking in 1 of 2 folds; scores differ by up to 1)" in text
+    assert "b (" not in text
+    assert same_area(comparison.iloc[[0, 2]], rows, "full").startswith("No row")
 
 
 def test_batches_are_told_with_the_one_that_is_faster_than_a_smaller_one() -> None:
@@ -90,6 +105,6 @@ def test_batches_are_told_with_the_one_that_is_faster_than_a_smaller_one() -> No
     )
     text = batches_remark(layouts.iloc[::-1])
     assert "A batch of 4 takes 8 s, one of 1 10 s" in text
-    assert "costs 2 s, 5 times less than one alone" in text
-    assert "One of 4 is faster than one of 2: its layout reads 0.5 GB" in text
+    assert "costs 2 s, 5 times less than one in a batch of 1" in text
+    assert "One of 4 is faster than one of 2: it reads 0.5 instead of 4 GB of plaintexts." in text
     assert "faster" not in batches_remark(layouts.assign(batch_s=[10.0, 12.0, 13.0]))

@@ -196,13 +196,12 @@ def test_our_row_of_costs_is_what_notebook_04_measured(
     store.write_table("04_encrypted_evaluation.scores", scores)
     seconds = {"server_s": 2.0, "server_cpu_s": 1.5, "encrypt_s": 0.5, "decrypt_s": 0.1}
     batches = pd.DataFrame([{"fold": fold, "sequences": 4} | seconds for fold in FOLDS])
-    store.write_table("04_encrypted_evaluation.batches", batches.assign(request_bytes=8e6))
-    sizes = pd.DataFrame({"message": ["public bundle (once)", "request"], "wire_bytes": [7e8, 8e6]})
-    store.write_table("04_encrypted_evaluation.bytes", sizes)
+    batches = batches.assign(request_bytes=8e6, bundle_bytes=[700, 900])
+    store.write_table("04_encrypted_evaluation.batches", batches)
     none = pd.DataFrame(columns=[*TEST_ROWS, "encrypted", "method"])
     predictions, costs = with_ours(space, store, none, pd.DataFrame(columns=["method", "fold"]))
     assert (predictions.method == OURS).all() and len(predictions) == len(scores)
-    assert costs.key_bytes.tolist() == [7e8] * len(FOLDS)  # sent, not estimated
+    assert costs.key_bytes.tolist() == [700, 900]  # as sent, of each fold
     assert costs.server_s.tolist() == [0.5] * len(FOLDS) and costs.upload_MB.tolist() == [2.0, 2.0]
 
 
