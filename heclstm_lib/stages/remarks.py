@@ -118,8 +118,8 @@ def batches_remark(layouts: pd.DataFrame) -> str:
     each = table.batch_s / table.together
     least, most = table.together.iloc[0], table.together.iloc[-1]
     text = (
-        f"A batch of {most} takes {table.batch_s.iloc[-1]:.0f} s, one of {least} "
-        f"{table.batch_s.iloc[0]:.0f} s; the cheapest sequence costs {each.min():.3g} s, "
+        f"A batch of {least} takes {table.batch_s.iloc[0]:.0f} s and one of {most} "
+        f"{table.batch_s.iloc[-1]:.0f} s; the cheapest sequence costs {each.min():.3g} s, "
         f"{each.iloc[0] / each.min():.0f} times less than one in a batch of {least}."
     )
     read = table.plaintext_bytes / 1e9

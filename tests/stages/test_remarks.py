@@ -104,7 +104,7 @@ def test_batches_are_told_with_the_one_that_is_faster_than_a_smaller_one() -> No
         {"together": [1, 2, 4], "batch_s": [10.0, 12.0, 8.0], "plaintext_bytes": [1e9, 4e9, 5e8]}
     )
     text = batches_remark(layouts.iloc[::-1])
-    assert "A batch of 4 takes 8 s, one of 1 10 s" in text
+    assert "A batch of 1 takes 10 s and one of 4 8 s" in text
     assert "costs 2 s, 5 times less than one in a batch of 1" in text
     assert "One of 4 is faster than one of 2: it reads 0.5 instead of 4 GB of plaintexts." in text
     assert "faster" not in batches_remark(layouts.assign(batch_s=[10.0, 12.0, 13.0]))
