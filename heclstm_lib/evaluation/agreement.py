@@ -11,6 +11,9 @@ from heclstm_lib.errors import PlanError
 from heclstm_lib.evaluation.statistics import wilson_interval
 from heclstm_lib.he.packing import Vector
 
+WANTED_BITS = 10.0
+"""Precision relative to the spread of a method's scores that is wanted of every score."""
+
 
 def agreement(
     clear: Vector, encrypted: Vector, threshold: float, sequences: Sequence[str] | None = None
@@ -28,6 +31,15 @@ def agreement(
         "worst_bits": float(-np.log2(error.max())),
         **flip_rate(clear >= threshold, encrypted >= threshold, sequences),
     }
+
+
+def relative_errors(clear: Vector, encrypted: Vector) -> Vector:
+    """Absolute errors [n] over the sample standard deviation of the clear scores [n].
+
+    Methods score in different units (a margin, a logit, a log-likelihood ratio).
+    """
+    deviation = float(np.std(np.asarray(clear), ddof=1))
+    return np.asarray(np.abs(np.asarray(encrypted) - np.asarray(clear)) / max(deviation, 1e-12))
 
 
 def flip_rate(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from heclstm_lib.evaluation.agreement import WANTED_BITS, relative_errors
 from heclstm_lib.figures.style import SERIES, finish, make_axes
 
 
@@ -43,7 +44,7 @@ def plot_method_errors(predictions: pd.DataFrame) -> Figure:
     exact: list[str] = []
     shown: list[str] = []
     for name, part in predictions.groupby("method", sort=False):
-        error = (part.encrypted - part.score).abs() / max(float(part.score.std()), 1e-12)
+        error = relative_errors(part.score, part.encrypted)
         if not error.any():
             exact.append(str(name))
             continue
@@ -52,8 +53,10 @@ def plot_method_errors(predictions: pd.DataFrame) -> Figure:
     axis.set_yticks(range(len(shown)), shown)
     if shown:
         axis.set_xscale("log", base=2)
-        axis.axvline(2.0**-10, color="#666666", linewidth=0.6, linestyle=":")
+        axis.axvline(2.0**-WANTED_BITS, color="#666666", linewidth=0.6, linestyle=":")
     axis.invert_yaxis()
-    axis.set_xlabel("absolute error / standard deviation of the scores; dotted: 10 bits")
+    axis.set_xlabel(
+        f"absolute error / standard deviation of the scores; dotted: {WANTED_BITS:g} bits"
+    )
     axis.set_title("Encrypted against clear" + (f"; exact: {', '.join(exact)}" if exact else ""))
     return finish(figure)

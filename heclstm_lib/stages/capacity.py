@@ -20,7 +20,7 @@ from heclstm_lib.models.fold import fold_network
 from heclstm_lib.paths import cache_root
 from heclstm_lib.stages.conversion import SIMULATED, normalised
 from heclstm_lib.stages.evidence import ENCRYPTED, Evidence
-from heclstm_lib.stages.planning import LEAST_BITS
+from heclstm_lib.stages.planning import LEAST_BITS, fixed_bits
 from heclstm_lib.stages.workspace import Workspace
 
 SEQUENCES = tuple(10**exponent for exponent in range(3, 10))
@@ -72,10 +72,9 @@ def plan_study_layouts(space: Workspace) -> Capacity:
     trained = load_bundle(space.fold(fold) / "polynomial.pt")
     frames = normalised(trained, space.sets(fold)["val"])[:SIMULATED]
     costs, he = load_costs(cache_root()), space.study.he
-    bits = {name: getattr(he, name) for name in ("scale_bits", "first_bits", "special_bits")}
     found = plan_layouts(
         fold_network(trained.model), he.poly_degree, costs.seconds, LEAST_BITS, frames,
-        open_end=he.open_end, **bits,
+        together=None, open_end=he.open_end, **fixed_bits(he),
     )  # fmt: skip
     source = costs.model(found[-1].plan.params).source
     return Capacity(tuple(layouts_of(found, costs.seconds)), source)

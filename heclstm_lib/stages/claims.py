@@ -12,6 +12,7 @@ import pandas as pd
 from heclstm_lib.evaluation.published import PAPER_AUC
 from heclstm_lib.stages.claim import (
     BY_ASSUMPTION,
+    LEVEL,
     NOT_REACHED,
     NOT_TESTED,
     Claim,
@@ -28,7 +29,6 @@ from heclstm_lib.stages.evidence import (
     Evidence,
 )
 
-LEVEL = 0.05
 FLIPS = 0.05
 """A rate of flipped decisions that would matter: the claim needs an interval below it."""
 

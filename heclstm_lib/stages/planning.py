@@ -8,7 +8,7 @@ import pandas as pd
 
 from heclstm_lib.compiler.forms import forms
 from heclstm_lib.compiler.planner import Candidate, Choice, Task, choose_plan
-from heclstm_lib.config import DatasetStudy
+from heclstm_lib.config import DatasetStudy, HEConfig
 from heclstm_lib.errors import PlanError
 from heclstm_lib.evaluation.cost_model import load_costs
 from heclstm_lib.he.packing import Vector
@@ -35,7 +35,7 @@ def choose_study_plan(
         LEAST_BITS, he.refresh, he.open_end,
     )  # fmt: skip
     cost = load_costs(cache_root()).seconds
-    return choose_plan(network, task, cost, (he.poly_degree,), frames, **_bits(study))
+    return choose_plan(network, task, cost, (he.poly_degree,), frames, **fixed_bits(he))
 
 
 def plan_like(network: FoldedNetwork, study: DatasetStudy, name: str, sequences: int) -> Plan:
@@ -45,7 +45,9 @@ def plan_like(network: FoldedNetwork, study: DatasetStudy, name: str, sequences:
     when the network has no such form, or does not fit it.
     """
     known = []
-    for form in forms(network, study.he.poly_degree, False, study.he.open_end, **_bits(study)):
+    for form in forms(
+        network, study.he.poly_degree, False, study.he.open_end, **fixed_bits(study.he)
+    ):
         known.append(form.name)
         if form.name == name.partition(", ")[2]:
             return form.compile(sequences)
@@ -55,8 +57,9 @@ def plan_like(network: FoldedNetwork, study: DatasetStudy, name: str, sequences:
     )
 
 
-def _bits(study: DatasetStudy) -> dict[str, int | None]:
-    return {name: getattr(study.he, name) for name in ("scale_bits", "first_bits", "special_bits")}
+def fixed_bits(he: HEConfig) -> dict[str, int | None]:
+    """The sizes of the chain that a configuration fixes: the `bits` of `choose_plan`."""
+    return {name: getattr(he, name) for name in ("scale_bits", "first_bits", "special_bits")}
 
 
 def candidate_table(choice: Choice) -> pd.DataFrame:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from heclstm_lib.stages.claim import interval_text
-
-LEVEL = 0.05
-WANTED_BITS = 10.0
-"""Precision relative to the spread of the scores, the dotted line of notebook 07's figure."""
+from heclstm_lib.evaluation.agreement import WANTED_BITS, relative_errors
+from heclstm_lib.stages.claim import LEVEL, interval_text
 
 
 def below_chance(comparison: pd.DataFrame) -> str:
@@ -72,8 +69,8 @@ def calibration_remark(table: pd.DataFrame) -> str:
 def encryption_remark(agreed: pd.DataFrame, predictions: pd.DataFrame) -> str:
     """The least precise method of `agreement_by_method`, errors beyond the line, and flips.
 
-    predictions: of `run_encrypted_methods`; an error is relative to the deviation of its method's
-    scores, as in the figure.
+    predictions: of `run_encrypted_methods`; errors and line are those of the figure
+    (`relative_errors`, WANTED_BITS).
     """
     parts = [f"{int(agreed.flips.sum())} of {int(agreed.n.sum())} decisions flipped."]
     known = agreed[np.isfinite(agreed.relative_bits)]
@@ -85,8 +82,7 @@ def encryption_remark(agreed: pd.DataFrame, predictions: pd.DataFrame) -> str:
         )
     beyond = []
     for name, part in predictions.groupby("method", sort=False):
-        errors = (part.encrypted - part.score).abs()
-        over = int((errors > 2.0**-WANTED_BITS * part.score.std()).sum())
+        over = int((relative_errors(part.score, part.encrypted) > 2.0**-WANTED_BITS).sum())
         if over:
             beyond.append(f"{name} {over} of {len(part)}")
     parts.append(f"Errors right of the line: {', '.join(beyond) or 'none'}.")

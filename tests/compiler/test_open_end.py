@@ -61,8 +61,7 @@ def test_without_it_every_chain_is_the_closed_one(network: Network) -> None:
     assert closed and not any(OPEN in form.name for form in closed)
     assert any(OPEN in form.name for form in forms(network, 16384))
     for form in closed:
-        params = form.params
-        assert params == choose_chain(params.levels, 16384)
+        assert form.params == choose_chain(form.params.levels, 16384)
     task = Task(1, precision_bits=5, open_end=False)
     assert OPEN not in choose_plan(network, task, lambda *_: 1.0, degrees=(16384,)).chosen.name
 

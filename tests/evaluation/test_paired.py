@@ -78,6 +78,7 @@ def test_contributions_are_full_minus_variant(rows: pd.DataFrame) -> None:
     assert table.estimate["less", "missed_diagnosis_rate"] < 0
     assert table.estimate["less", "missed_at_equal_referral"] < 0
     assert table.n_patients.unique().tolist() == [COUNT // 2]
+    assert (table.p_holm >= table.p).all()
     for _, family in table.reset_index().groupby("metric"):  # each metric is a family of its own
         assert family.p_holm.tolist() == pytest.approx(holm(family.p.tolist()))
 

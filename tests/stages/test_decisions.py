@@ -235,9 +235,8 @@ def test_encrypted_competitors_make_a_claim(
     table = claims_table(Evidence(store), None).set_index("claim")
     row = table.loc["Better than other methods on encrypted images."]
     assert row.verdict == word
-    assert row.our_result.startswith("Of 2 encrypted evaluations ") and row.shown_in.startswith(
-        "07"
-    )
+    assert row.our_result.startswith("Of 2 encrypted evaluations ")
+    assert row.shown_in.startswith("07")
     assert "encryption flips 0 of 80 decisions of theirs" in row.our_result
 
 
