@@ -138,10 +138,17 @@ def _pass_on(outer: Future[Any], inner: Any) -> None:
     except KilledWorker as error:
         outer.set_exception(WorkersLost(str(error)))
     except BaseException as error:  # a cancelled future raises no Exception
-        if inner.status in ("cancelled", "lost"):
-            outer.set_exception(SchedulerLost(str(error)))
-        else:
-            outer.set_exception(error)
+        outer.set_exception(SchedulerLost(str(error)) if _is_lost(inner, error) else error)
+
+
+def _is_lost(inner: Any, error: BaseException) -> bool:
+    """Whether a future raised this because nobody knows of it; else its task did.
+
+    One that is finished may be asked for its result before its client notices that the scheduler
+    is gone; what the connection then raises (an OSError) says nothing of the task.
+    """
+    unfetched = inner.status != "error" and isinstance(error, OSError)
+    return unfetched or inner.status in ("cancelled", "lost")
 
 
 def run_on_worker(fn: Callable[..., Any], *args: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -106,6 +107,36 @@ def test_a_killed_scheduler_loses_no_finished_response(
     for name in responses:
         download(join(places.responses, name), tmp_path / "out" / name)
     assert digests(tmp_path / "out") == right
+
+
+def test_a_scheduler_that_dies_with_a_finished_result_fails_no_request(
+    made: SmallCase, bucket: str, cluster: DaskProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after it said that a task is finished, before it handed over the result.
+
+    The client notices it first where it asks for the result, as it may on a busy machine.
+    """
+    from distributed import Client
+
+    fetch, reconnect, killed = Client._gather_remote, Client._reconnect, threading.Event()
+
+    async def killed_first(client: Client, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        if not killed.is_set():
+            killed.set()
+            cluster.kill_scheduler()
+            threading.Thread(target=cluster.restart_scheduler).start()
+        return await fetch(client, *args, **kwargs)
+
+    async def noticed_later(client: Client) -> None:
+        await asyncio.sleep(1)
+        await reconnect(client)
+
+    monkeypatch.setattr(Client, "_gather_remote", killed_first)
+    monkeypatch.setattr(Client, "_reconnect", noticed_later)
+    report = run_on_dask(put(made, bucket), cluster.address, flood_bits=None)
+    assert killed.is_set() and report.failed == ()
+    assert sorted((*report.evaluated, *report.finished)) == made.names
+    assert "00" in report.finished  # its response was there
 
 
 class Asked:
