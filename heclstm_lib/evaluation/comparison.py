@@ -52,15 +52,16 @@ def compare_methods(
     # the reference has no difference; alone in the table it would leave these columns out
     columns = [*table[0], *(name for name in PAIRED if name not in table[0])]
     result = pd.DataFrame(table, columns=columns)
-    return result.assign(p_holm=corrected(result, "p", family))
+    return result.assign(p_holm=corrected(result.p, result.method.map(family)))
 
 
-def corrected(table: pd.DataFrame, column: str, family: Family = one_family) -> pd.Series:
-    """The p values of a column after Holm's correction in each family of `method`; NaN stays."""
-    known = table.loc[table[column].notna(), ["method", column]]
-    result = pd.Series(np.nan, index=table.index, dtype=np.float64)
-    for _, part in known.groupby(known.method.map(family)):
-        result[part.index] = holm(part[column].tolist())
+def corrected(p_values: pd.Series, families: pd.Series | None = None) -> pd.Series:
+    """After Holm's correction within each of `families` (without: one); NaN, no test, stays NaN."""
+    result = pd.Series(np.nan, index=p_values.index, dtype=np.float64)
+    known = p_values.dropna()
+    groups = known.groupby(families) if families is not None else [("all", known)]
+    for _, part in groups:
+        result[part.index] = holm(part.tolist())
     return result
 
 

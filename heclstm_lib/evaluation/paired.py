@@ -24,7 +24,7 @@ from heclstm_lib.evaluation.metrics import (
     missed_diagnosis_rate,
     specificity,
 )
-from heclstm_lib.evaluation.statistics import holm, mcnemar_test
+from heclstm_lib.evaluation.statistics import mcnemar_test
 
 CONTRIBUTIONS = {
     "auc": auc,
@@ -64,7 +64,7 @@ def compare_decisions(
             )
     columns = ["method", "among", "n", "reference_only", "method_only", "flips", "p", "g"]
     result = pd.DataFrame(table, columns=columns)
-    return result.assign(p_holm=corrected(result, "p", family))
+    return result.assign(p_holm=corrected(result.p, result.method.map(family)))
 
 
 def _right(sample: Decisions) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -95,8 +95,7 @@ def contribution_table(rows: pd.DataFrame, full: str, bootstrap: int) -> pd.Data
                 | {"n_sequences": whole.sequence_id.nunique()}
             )
     result = pd.DataFrame(table)
-    families = result.p.fillna(1.0).groupby(result.metric)
-    return result.assign(p_holm=families.transform(lambda p: holm(p.tolist())))
+    return result.assign(p_holm=corrected(result.p, result.metric))
 
 
 def auc_tests(rows: pd.DataFrame, reference: str, family: Family = one_family) -> pd.DataFrame:
@@ -119,7 +118,7 @@ def auc_tests(rows: pd.DataFrame, reference: str, family: Family = one_family) -
         table.append(row)
     columns = ["method", "auc", "d", "difference", "d_difference", "p_delong"]
     result = pd.DataFrame(table, columns=columns)
-    return result.assign(p_delong_holm=corrected(result, "p_delong", family))
+    return result.assign(p_delong_holm=corrected(result.p_delong, result.method.map(family)))
 
 
 def flip_table(rows: pd.DataFrame, reference: str) -> pd.DataFrame:

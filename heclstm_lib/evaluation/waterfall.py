@@ -10,9 +10,8 @@ import pandas as pd
 
 from heclstm_lib.errors import DataError
 from heclstm_lib.evaluation.agreement import flip_rate
-from heclstm_lib.evaluation.comparison import paired_difference, split_methods
+from heclstm_lib.evaluation.comparison import corrected, paired_difference, split_methods
 from heclstm_lib.evaluation.metrics import Decisions, auc, metric_row, missed_diagnosis_rate
-from heclstm_lib.evaluation.statistics import holm
 
 
 def common_sequences(steps: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -58,8 +57,7 @@ def waterfall_table(steps: dict[str, pd.DataFrame], bootstrap: int) -> pd.DataFr
     for row, (before, after) in zip(table[1:], pairwise(parts.values()), strict=True):
         row |= _change(before, after, bootstrap)
     result = pd.DataFrame(table)
-    result.loc[1:, "p_holm"] = holm(result["p"].iloc[1:].fillna(1.0).tolist())
-    return result
+    return result.assign(p_holm=corrected(result.p))
 
 
 def _change(before: pd.DataFrame, after: pd.DataFrame, bootstrap: int) -> dict[str, float]:

@@ -75,9 +75,10 @@ def test_families_are_corrected_apart(rows: pd.DataFrame) -> None:
 
 
 def test_a_missing_p_value_is_no_hypothesis() -> None:
-    table = pd.DataFrame({"method": ["a", "b", "c"], "p": [np.nan, 0.02, 0.03]})
-    found = corrected(table, "p")
+    found = corrected(pd.Series([np.nan, 0.02, 0.03]))
     assert np.isnan(found[0]) and found[1:].tolist() == holm([0.02, 0.03])
+    apart = corrected(pd.Series([np.nan, 0.02, 0.03]), pd.Series(["a", "a", "b"]))
+    assert np.isnan(apart[0]) and apart[1:].tolist() == [0.02, 0.03]
 
 
 def test_pairing_narrows_the_interval() -> None:
