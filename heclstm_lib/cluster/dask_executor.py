@@ -70,8 +70,10 @@ class DaskExecutor(Executor):
                 key=f"evaluate-{name}-{uuid.uuid4().hex[:8]}", pure=False,
                 resources={MEMORY: self._need_mb},
             )  # fmt: skip
-        except RuntimeError as error:  # the client closed itself
-            raise SchedulerLost(str(error)) from error
+        except Exception as error:  # of another class in each release
+            if self._client.status in ("closing", "closed"):  # by itself, without a scheduler
+                raise SchedulerLost(str(error)) from error
+            raise
         outer.add_done_callback(partial(_cancel_with, inner))
         inner.add_done_callback(partial(_pass_on, outer))
         return outer

@@ -86,9 +86,13 @@ def _listens(address: str) -> bool:
 
 
 def known_workers(client: Any) -> list[dict[str, Any]]:
-    """All workers, as their scheduler describes them; some releases tell of five unless asked."""
+    """All workers, as their scheduler describes them; OSError when it does not answer.
+
+    Some releases tell of five unless asked. The scheduler itself is asked, since what
+    `scheduler_info` returns is overwritten by the client every two seconds, without any workers.
+    """
     asked = "n_workers" in inspect.signature(client.scheduler_info).parameters
-    info = client.scheduler_info(n_workers=-1) if asked else client.scheduler_info()
+    info = client.sync(client.scheduler.identity, **({"n_workers": -1} if asked else {}))
     return list(info["workers"].values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,8 +166,10 @@ def test_workers_that_are_all_gone_are_missed(address: str, need_mb: int) -> Non
         with DaskExecutor(client, need_mb).absence_told(told.append, 0.2):
             time.sleep(0.7)
             assert not told
-        with DaskExecutor(client, more_mb).absence_told(told.append, 0.2):  # none offers so much
-            time.sleep(0.7)
+        heard = threading.Event()
+        say = lambda text: (told.append(text), heard.set())  # noqa: E731
+        with DaskExecutor(client, more_mb).absence_told(say, 0.2):  # none offers so much
+            heard.wait(20)
     assert told and f"no Dask worker offers {more_mb} MB of memory_MB" in told[0]
 
 

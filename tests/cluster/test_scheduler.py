@@ -17,12 +17,12 @@ from stores import Store, put
 from heclstm_lib.batch.command import run_batch
 from heclstm_lib.batch.report import BatchReport
 from heclstm_lib.cluster import command
-from heclstm_lib.cluster.command import Places, run_on_dask
-from heclstm_lib.cluster.dask_executor import DaskExecutor
+from heclstm_lib.cluster.command import Places, local_cluster, run_on_dask
+from heclstm_lib.cluster.dask_executor import DaskExecutor, SchedulerLost
 from heclstm_lib.cluster.need import limit_for
-from heclstm_lib.cluster.scheduler import known_workers
+from heclstm_lib.cluster.scheduler import Connection, known_workers
 from heclstm_lib.errors import BatchError
-from heclstm_lib.robustness.dask_processes import DaskProcesses
+from heclstm_lib.robustness.dask_processes import START_S, DaskProcesses
 from heclstm_lib.robustness.response_folder import digests
 from heclstm_lib.robustness.small_case import SmallCase
 from heclstm_lib.storage import download, join, list_names
@@ -96,7 +96,7 @@ def test_a_killed_scheduler_loses_no_finished_response(
         assert "Finished responses are kept" in str(caught.value)
         assert "give the same command again" in str(caught.value)
         cluster.restart_scheduler()
-        report = run_on_dask(places, cluster.address, flood_bits=None)
+        report = run_on_dask(places, cluster.address, wait_s=START_S, flood_bits=None)
         assert "00" in report.finished
     assert sorted((*report.evaluated, *report.finished)) == made.names
     assert report.failed == () and cluster.restarts >= 1
@@ -139,20 +139,38 @@ def test_a_scheduler_that_dies_with_a_finished_result_fails_no_request(
     assert "00" in report.finished  # its response was there
 
 
+def test_a_client_that_gave_up_has_lost_its_scheduler(need_mb: int) -> None:
+    """As it does when no scheduler is back in time: that concerns the batch, not the request."""
+    with (
+        local_cluster(1, limit_for(need_mb)) as address,
+        closing(Connection(address, 20, print)) as connection,
+    ):
+        executor = DaskExecutor(connection.client, need_mb)
+        connection.client.close()
+        with pytest.raises(SchedulerLost, match="Can't send"):
+            executor.submit(print)
+
+
 class Asked:
     """A client whose scheduler has eight workers and counts how often it is asked."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.times, self.scheduler = 0, self
         self.workers = {
             str(number): {"nthreads": 1, "resources": {"memory_MB": 100}} for number in range(8)
         }
+
+    def sync(self, function: Callable[..., Any], **options: Any) -> Any:
+        return function(**options)
 
 
 class TellsFive(Asked):
     """As some releases of distributed: five workers unless asked for all."""
 
-    def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
+    def scheduler_info(self, n_workers: int = 5) -> None:  # noqa: ARG002
+        raise AssertionError("it is overwritten meanwhile")
+
+    def identity(self, n_workers: int = 5) -> dict[str, Any]:
         self.times += 1
         chosen = list(self.workers.items())[: n_workers if n_workers >= 0 else None]
         return {"workers": dict(chosen)}
@@ -161,7 +179,10 @@ class TellsFive(Asked):
 class TellsAll(Asked):
     """As older ones."""
 
-    def scheduler_info(self, **_: Any) -> dict[str, Any]:
+    def scheduler_info(self, **_: Any) -> None:
+        raise AssertionError("it is overwritten meanwhile")
+
+    def identity(self) -> dict[str, Any]:
         self.times += 1
         return {"workers": self.workers}
 
