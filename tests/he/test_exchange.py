@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -88,3 +89,21 @@ def test_the_folder_lies_where_there_is_room(
         assert not folder.exists()
     with pytest.raises(StrandError, match=r"exchange up to 0 MB, there are .* Set TMPDIR"):
         exchange_folder(1001).__enter__()
+
+
+def test_a_worker_that_is_late_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It speaks while the folder is being removed."""
+    remove = shutil.rmtree
+
+    def meanwhile(path: Path, **options: bool) -> None:
+        with pytest.raises(FileNotFoundError):
+            Exchange(folder, 0).announce("ready", "late")
+        remove(path, **options)
+
+    monkeypatch.setattr(module, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(module.shutil, "rmtree", meanwhile)
+    with exchange_folder(1) as folder:
+        Exchange(folder, 0).announce("here", "early")
+    assert list(tmp_path.iterdir()) == []
