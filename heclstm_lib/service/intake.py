@@ -21,7 +21,7 @@ from heclstm_lib.errors import ServiceError, WireError
 from heclstm_lib.he.header import shared_terms
 from heclstm_lib.he.plan import Plan
 from heclstm_lib.he.server import read_request_ids
-from heclstm_lib.he.wire import read_header
+from heclstm_lib.he.wire import MAGIC, read_header
 from heclstm_lib.service.dispatcher import Dispatcher
 from heclstm_lib.service.options import ServiceOptions
 from heclstm_lib.service.records import WAITING, Bundle, Job, Record
@@ -165,8 +165,9 @@ class Intake:
     def _read(self, made: Bundle | Job, path: Path) -> Bundle | Job:
         """The record with what the body's header says; WireError unless it fits the plan."""
         with path.open("rb") as file:
-            (length,) = struct.unpack("<8xI", file.read(12))
-        if length > header_bytes(self.plan) and path.stat().st_size > length:
+            begin, length = struct.unpack(f"<{len(MAGIC)}sI", file.read(len(MAGIC) + 4))
+        longest, size = header_bytes(self.plan), path.stat().st_size
+        if begin == MAGIC and longest < length < size:  # a foreign file is told as one below
             raise WireError(f"body: header claims {length} bytes, no message of this plan does.")
         if isinstance(made, Job):
             return replace(made, sequences=len(read_request_ids(path, self.plan)))
