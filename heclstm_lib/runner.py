@@ -23,6 +23,9 @@ from heclstm_lib.paths import repo_root
 
 KERNEL = "python3"
 
+OUTPUT_S = 180
+"""For a cell's outputs to arrive after its end."""
+
 
 def run_notebook(
     source: Path, parameters: Mapping[str, Any], folder: Path, *, progress: bool = True
@@ -135,11 +138,17 @@ def _execute(part: Path, parameters: Mapping[str, Any], progress: bool) -> None:
 
 
 def kernel_config(scratch: str) -> Config:
-    """Sockets in a folder of the run's own (of `kernel_environment`).
+    """Sockets in a folder of the run's own (of `kernel_environment`), and patience.
 
-    No port, nothing to overhear, and none shared with another kernel that runs at the same time.
+    No port, nothing to overhear, and none shared with another kernel that runs at the same time. A
+    busy machine may be slow to hand over outputs, which nbclient would leave out without a word.
     """
-    return Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}})
+    return Config(
+        {
+            "KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"},
+            "NotebookClient": {"iopub_timeout": OUTPUT_S, "raise_on_iopub_timeout": True},
+        }
+    )
 
 
 @contextmanager

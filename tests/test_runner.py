@@ -10,10 +10,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NotebookExecutionManager
 
 from heclstm_lib.errors import ConfigError, ReportError
 from heclstm_lib.paths import repo_root
-from heclstm_lib.runner import kernel_environment, known_parameters, load_notebook, run_notebook
+from heclstm_lib.runner import (
+    kernel_config,
+    kernel_environment,
+    known_parameters,
+    load_notebook,
+    run_notebook,
+)
 
 HEAD = '# %% tags=["parameters"]\nn = 1\nlabel = "x"  # what it is\n\n# %%\n'
 
@@ -119,6 +127,12 @@ def test_a_users_kernel_and_startup_files_have_no_say(
     executable, backend = printed(done).split()
     assert executable == sys.executable
     assert "inline" in backend
+
+
+def test_outputs_that_are_late_are_waited_for_and_never_left_out() -> None:
+    manager = NotebookExecutionManager(nbformat.v4.new_notebook(), progress_bar=False)
+    client = PapermillNotebookClient(manager, config=kernel_config("x"))
+    assert client.iopub_timeout >= 60 and client.raise_on_iopub_timeout
 
 
 def test_environment_is_restored() -> None:
