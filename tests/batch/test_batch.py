@@ -101,7 +101,8 @@ def test_a_request_that_kills_its_worker_is_found_out(
 ) -> None:
     out = tmp_path / "out"
     report = evaluate_with(die_in_evaluation, case, out)
-    assert report.evaluated == GOOD
+    # Another worker may be lost between its response and its word of it: it is found finished.
+    assert sorted(report.evaluated + report.finished) == list(GOOD)
     assert [one.name for one in report.failed] == [BAD]
     assert "the worker process ended while evaluating it" in report.failed[0].reason
     assert not hidden_files(out)
@@ -114,7 +115,8 @@ def test_a_worker_lost_once_costs_nothing(
 ) -> None:
     report = evaluate_with(die_once, case, tmp_path / "out")
     mark_of(find_jobs(case.plan, case.bundle, case.requests, tmp_path / "out", 1)[0]).unlink()
-    assert (report.evaluated, report.exit_code) == (NAMES, 0)
+    assert sorted(report.evaluated + report.finished) == list(NAMES)  # as above
+    assert report.exit_code == 0
     assert digests(tmp_path / "out") == right
 
 
