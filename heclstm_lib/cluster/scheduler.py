@@ -91,6 +91,8 @@ def known_workers(client: Any) -> list[dict[str, Any]]:
     Some releases tell of five unless asked. The scheduler itself is asked, since what
     `scheduler_info` returns is overwritten by the client every two seconds, without any workers.
     """
+    if client.scheduler is None:
+        raise ConnectionError("the client closed itself, since no scheduler came back in time.")
     asked = "n_workers" in inspect.signature(client.scheduler_info).parameters
     info = client.sync(client.scheduler.identity, **({"n_workers": -1} if asked else {}))
     return list(info["workers"].values())

@@ -149,6 +149,8 @@ def test_a_client_that_gave_up_has_lost_its_scheduler(need_mb: int) -> None:
         connection.client.close()
         with pytest.raises(SchedulerLost, match="Can't send"):
             executor.submit(print)
+        with pytest.raises(ConnectionError, match="the client closed itself"):
+            known_workers(connection.client)
 
 
 class Asked:
