@@ -21,6 +21,9 @@ from heclstm_lib.evaluation.statistics import holm
 Family = Callable[[str], str]
 """Method -> name of the family that its p value is corrected in."""
 
+LEVEL = 0.05
+"""Corrected p values below it are called significant."""
+
 PAIRED = ("difference", "difference_low", "difference_high", "p")
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LEVEL = 0.05
-"""Corrected p values below it are called significant."""
-
 NOT_TESTED = "not tested here"
 NOT_REACHED = "not reached here"
 BY_ASSUMPTION = "by assumption"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from heclstm_lib.evaluation.comparison import LEVEL
 from heclstm_lib.evaluation.published import PAPER_AUC
 from heclstm_lib.stages.claim import (
     BY_ASSUMPTION,
-    LEVEL,
     NOT_REACHED,
     NOT_TESTED,
     Claim,

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from heclstm_lib.evaluation.agreement import WANTED_BITS, relative_errors
-from heclstm_lib.stages.claim import LEVEL, interval_text
+from heclstm_lib.evaluation.comparison import LEVEL
+from heclstm_lib.stages.claim import interval_text
 
 
 def below_chance(comparison: pd.DataFrame) -> str:
