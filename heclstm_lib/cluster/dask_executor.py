@@ -20,7 +20,7 @@ from typing import Any
 
 from heclstm_lib.batch.task import Result
 from heclstm_lib.batch.workers import become_worker
-from heclstm_lib.cluster.scheduler import MEMORY, known_workers, slots
+from heclstm_lib.cluster.scheduler import MEMORY, has_given_up, known_workers, slots
 from heclstm_lib.errors import HeclstmError
 
 AHEAD = 1
@@ -71,7 +71,7 @@ class DaskExecutor(Executor):
                 resources={MEMORY: self._need_mb},
             )  # fmt: skip
         except Exception as error:  # of another class in each release
-            if self._client.status in ("closing", "closed"):  # by itself, without a scheduler
+            if has_given_up(self._client):
                 raise SchedulerLost(str(error)) from error
             raise
         outer.add_done_callback(partial(_cancel_with, inner))

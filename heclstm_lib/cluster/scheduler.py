@@ -85,13 +85,18 @@ def _listens(address: str) -> bool:
         return False
 
 
+def has_given_up(client: Any) -> bool:
+    """Whether a client closed itself, since no scheduler came back in time."""
+    return client.status in ("closing", "closed")
+
+
 def known_workers(client: Any) -> list[dict[str, Any]]:
     """All workers, as their scheduler describes them; OSError when it does not answer.
 
     Some releases tell of five unless asked. The scheduler itself is asked, since what
     `scheduler_info` returns is overwritten by the client every two seconds, without any workers.
     """
-    if client.scheduler is None:
+    if has_given_up(client):
         raise ConnectionError("the client closed itself, since no scheduler came back in time.")
     asked = "n_workers" in inspect.signature(client.scheduler_info).parameters
     info = client.sync(client.scheduler.identity, **({"n_workers": -1} if asked else {}))

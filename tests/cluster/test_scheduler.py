@@ -157,7 +157,7 @@ class Asked:
     """A client whose scheduler has eight workers and counts how often it is asked."""
 
     def __init__(self) -> None:
-        self.times, self.scheduler = 0, self
+        self.times, self.scheduler, self.status = 0, self, "running"
         self.workers = {
             str(number): {"nthreads": 1, "resources": {"memory_MB": 100}} for number in range(8)
         }
