@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -159,18 +159,16 @@ def test_memory_limits_how_many_run_on_a_worker(tmp_path: Path) -> None:
 
 
 def test_workers_that_are_all_gone_are_missed(address: str, need_mb: int) -> None:
-    told: list[str] = []
+    told = Queue[str]()
     more_mb = need_mb + 1
     with connect(address, 20) as client:
         await_worker(client, need_mb, 20)
-        with DaskExecutor(client, need_mb).absence_told(told.append, 0.2):
+        with DaskExecutor(client, need_mb).absence_told(told.put, 0.2):
             time.sleep(0.7)
-            assert not told
-        heard = threading.Event()
-        say = lambda text: (told.append(text), heard.set())  # noqa: E731
-        with DaskExecutor(client, more_mb).absence_told(say, 0.2):  # none offers so much
-            heard.wait(20)
-    assert told and f"no Dask worker offers {more_mb} MB of memory_MB" in told[0]
+            assert told.empty()
+        with DaskExecutor(client, more_mb).absence_told(told.put, 0.2):  # none offers so much
+            said = told.get(timeout=20)
+    assert f"no Dask worker offers {more_mb} MB of memory_MB" in said
 
 
 def test_no_scheduler_and_no_library(
